@@ -1,0 +1,216 @@
+use crate::model::{
+    AccountId, GrantId, IssuanceId, Principal, Reason, RoleArn, SessionName, SourceIdentity, Tags, Time, UserAgent,
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::net::IpAddr;
+use uuid::Uuid;
+
+/// What happened. The names are the contract's, and are never reused for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A run began a stream.
+    StreamOpened,
+    /// The heads of the streams a run sees, repeated while something happens.
+    StreamHeads,
+    /// A run ended a stream.
+    StreamClosed,
+    /// AssumeRole is about to be called: the intent, on disk before the call.
+    CredentialsRequested,
+    /// Credentials were released (not: received).
+    CredentialsIssued,
+    /// The allowlist said no.
+    CredentialsDenied,
+    /// An intent that ended without a release.
+    CredentialsFailed,
+    /// An intent without an outcome: the session may live.
+    CredentialsUnknown,
+    /// Nobody could be made out behind a request.
+    AuthenticationFailed,
+    /// The allowlist file was applied.
+    AllowlistApplied,
+    /// A single grant was made.
+    GrantAdded,
+    /// A single grant was ended.
+    GrantRemoved,
+    /// A block was set.
+    BlockAdded,
+    /// A block was lifted.
+    BlockRemoved,
+    /// Somebody read what is not their own.
+    AuditRead,
+    /// Somebody took a copy of the audit away.
+    AuditExported,
+}
+
+impl Kind {
+    /// Every kind, for listings and checks.
+    pub const ALL: [Self; 16] = [
+        Self::StreamOpened,
+        Self::StreamHeads,
+        Self::StreamClosed,
+        Self::CredentialsRequested,
+        Self::CredentialsIssued,
+        Self::CredentialsDenied,
+        Self::CredentialsFailed,
+        Self::CredentialsUnknown,
+        Self::AuthenticationFailed,
+        Self::AllowlistApplied,
+        Self::GrantAdded,
+        Self::GrantRemoved,
+        Self::BlockAdded,
+        Self::BlockRemoved,
+        Self::AuditRead,
+        Self::AuditExported,
+    ];
+
+    /// As the record and the `kind` filter have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StreamOpened => "stream.opened",
+            Self::StreamHeads => "stream.heads",
+            Self::StreamClosed => "stream.closed",
+            Self::CredentialsRequested => "credentials.requested",
+            Self::CredentialsIssued => "credentials.issued",
+            Self::CredentialsDenied => "credentials.denied",
+            Self::CredentialsFailed => "credentials.failed",
+            Self::CredentialsUnknown => "credentials.unknown",
+            Self::AuthenticationFailed => "authentication.failed",
+            Self::AllowlistApplied => "allowlist.applied",
+            Self::GrantAdded => "grant.added",
+            Self::GrantRemoved => "grant.removed",
+            Self::BlockAdded => "block.added",
+            Self::BlockRemoved => "block.removed",
+            Self::AuditRead => "audit.read",
+            Self::AuditExported => "audit.exported",
+        }
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// How a caller was made out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// A bearer JWT.
+    Jwt,
+    /// An operator with the database at hand.
+    Local,
+}
+
+/// By what a caller was made out; never the token itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Auth {
+    /// The way.
+    pub method: AuthMethod,
+    /// The issuer's name in the configuration.
+    pub issuer: Option<String>,
+    /// The token's `sub`, unreduced.
+    pub subject: Option<String>,
+    /// The token's `jti`.
+    pub token_id: Option<String>,
+}
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Client {
+    /// The client's address: through trusted proxies, what they say. `None` where they say nonsense.
+    pub ip: Option<IpAddr>,
+    /// Who held the connection.
+    pub peer: Option<IpAddr>,
+    /// What the client says it is.
+    pub user_agent: Option<UserAgent>,
+}
+
+/// By which door credentials were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// `POST /v1/credentials`.
+    Api,
+}
+
+/// One event: the record of contract §7, with every member always there. What is not known is null.
+///
+/// Holds no secret by construction: there is no field for one.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the contract's table names the members one by one")]
+pub struct Event {
+    pub v: u32,
+    pub id: Uuid,
+    pub at: Time,
+    pub kind: Kind,
+    pub principal: Option<Principal>,
+    pub auth: Option<Auth>,
+    pub client: Option<Client>,
+    pub request_id: Option<String>,
+    pub purpose: Option<Purpose>,
+    pub account_id: Option<AccountId>,
+    pub role_arn: Option<RoleArn>,
+    pub issuance_id: Option<IssuanceId>,
+    pub session_name: Option<SessionName>,
+    pub source_identity: Option<SourceIdentity>,
+    pub grant_id: Option<GrantId>,
+    pub via: Option<Principal>,
+    pub allowlist_revision: Option<u64>,
+    pub reason: Option<Reason>,
+    pub duration_seconds: Option<u32>,
+    pub session_policy_sha256: Option<String>,
+    pub expires_at: Option<Time>,
+    pub access_key_id: Option<String>,
+    pub assumed_role_id: Option<String>,
+    pub sts_request_id: Option<String>,
+    pub session_tags: Tags,
+    pub clamped_by: Option<&'static str>,
+    pub attempts: Option<u32>,
+    pub shared_from: Option<IssuanceId>,
+    pub code: Option<&'static str>,
+    pub reasons: Vec<Value>,
+    pub detail: Map<String, Value>,
+}
+
+impl Event {
+    /// An event of this kind with nothing else known yet.
+    #[must_use]
+    pub fn new(kind: Kind, id: Uuid, at: Time) -> Self {
+        Self {
+            v: 1,
+            id,
+            at,
+            kind,
+            principal: None,
+            auth: None,
+            client: None,
+            request_id: None,
+            purpose: None,
+            account_id: None,
+            role_arn: None,
+            issuance_id: None,
+            session_name: None,
+            source_identity: None,
+            grant_id: None,
+            via: None,
+            allowlist_revision: None,
+            reason: None,
+            duration_seconds: None,
+            session_policy_sha256: None,
+            expires_at: None,
+            access_key_id: None,
+            assumed_role_id: None,
+            sts_request_id: None,
+            session_tags: Tags::default(),
+            clamped_by: None,
+            attempts: None,
+            shared_from: None,
+            code: None,
+            reasons: Vec::new(),
+            detail: Map::new(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Hallpass: short-lived AWS credentials for the people and tools that an allowlist names.
+
+pub mod audit;
+pub mod clock;
+pub mod input;
+pub mod model;
+pub mod secret;

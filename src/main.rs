@@ -1,0 +1,3 @@
+//! The `hallpass` program.
+
+fn main() {}

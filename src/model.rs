@@ -1,0 +1,95 @@
+//! The words of the trade as types: parsed in the constructor, so that no invalid value exists.
+//!
+//! Owns what an account, a role, a principal, a grant and an issuance *are*. Does no I/O, knows no
+//! database, no HTTP and no AWS SDK; reads neither the clock nor a source of randomness.
+
+mod account;
+mod digest;
+mod grant;
+mod net;
+mod policy;
+mod principal;
+mod role;
+mod session;
+mod text;
+mod time;
+
+pub use account::{Account, AccountId, Alias, ExternalId, Partition, Tags};
+pub use digest::{base32, sha256};
+pub use grant::{Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Origin};
+pub use net::IpNet;
+pub use policy::{PolicyError, SessionPolicy};
+pub use principal::{IssuerName, Name, Principal, PrincipalKind};
+pub use role::{AccountRef, Role, RoleArn, RoleName, RolePath, RoleRef};
+pub use session::{IssuanceId, SessionName, SourceIdentity};
+pub use text::{Reason, UserAgent};
+pub use time::{SessionDuration, Time, parse_duration};
+
+/// Why a text is not what it should be: what was expected, in words that go into an error message.
+///
+/// Never holds the refused text: that may be a secret put in the wrong place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub std::borrow::Cow<'static, str>);
+
+impl Invalid {
+    pub(crate) const fn new(expected: &'static str) -> Self {
+        Self(std::borrow::Cow::Borrowed(expected))
+    }
+}
+
+/// Gives a newtype over text its `Display`, `FromStr`, `TryFrom<String>`, `Serialize` and `Deserr`, all
+/// through its one `parse`.
+macro_rules! text_newtype {
+    ($name:ident) => {
+        impl $name {
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        $crate::model::parsed_from_text!($name);
+    };
+}
+
+/// `FromStr`, `TryFrom<String>`, `Serialize` (through `Display`) and `Deserr` for a type with `parse` and
+/// `Display`.
+macro_rules! parsed_from_text {
+    ($name:ident) => {
+        impl std::str::FromStr for $name {
+            type Err = $crate::model::Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<E> deserr::Deserr<E> for $name
+        where
+            E: deserr::DeserializeError + deserr::MergeWithError<$crate::model::Invalid>,
+        {
+            fn deserialize_from_value<V: deserr::IntoValue>(
+                value: deserr::Value<V>,
+                location: deserr::ValuePointerRef<'_>,
+            ) -> Result<Self, E> {
+                let text = <String as deserr::Deserr<E>>::deserialize_from_value(value, location)?;
+                Self::parse(&text).map_err(|fault| deserr::take_cf_content(E::merge(None, fault, location)))
+            }
+        }
+    };
+}
+pub(crate) use {parsed_from_text, text_newtype};
