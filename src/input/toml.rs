@@ -23,13 +23,21 @@ impl Lines {
 
 /// Reads TOML into the same values as JSON; a date-time becomes its RFC 3339 text.
 ///
-/// A syntax error is one fault that names line and column itself.
+/// A syntax error is one fault that names line and column itself. It never shows the line: the refused text may be a
+/// password (`toml_edit`'s own `Display` prints it).
 pub fn parse_toml(text: &str) -> Result<(Value, Lines), Faults> {
-    let document = Document::parse(text).map_err(|error| Faults::at("", error.to_string().trim_end()))?;
+    let document = Document::parse(text).map_err(|error| syntax_fault(text, &error))?;
     let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
     let mut reader = Reader { newlines, lines: Lines::default(), faults: Faults::default() };
     let value = reader.table(document.as_table(), "");
     reader.faults.into_result((value, reader.lines))
+}
+
+fn syntax_fault(text: &str, error: &toml_edit::TomlError) -> Faults {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    Faults::at("", format!("not TOML at line {line}, column {column}: {}", error.message()))
 }
 
 struct Reader {
@@ -135,5 +143,11 @@ mod tests {
         let faults = parse_toml("a = 1\nb = \n").unwrap_err();
         assert!(faults.0[0].problem.contains("line 2"), "{faults}");
         assert!(parse_toml("a = inf").is_err());
+    }
+
+    #[test]
+    fn a_syntax_error_shows_nothing_of_the_text() {
+        let faults = parse_toml("[database]\nurl = \"postgres://u:hunter2@db\n").unwrap_err();
+        insta::assert_snapshot!(faults, @r#"/: not TOML at line 2, column 31: invalid basic string, expected `"`"#);
     }
 }
