@@ -1,0 +1,256 @@
+//! The configuration: the whole schema of `hallpass.toml`, its defaults, how it is loaded, and what is wrong with it.
+//!
+//! A file and environment variables make one document; the document is read into [`Config`] and, beside that, held
+//! against the rules between keys. Every fault is found in one go and reported with its line or its variable. Must
+//! never open a connection, or show a secret: a refused text is never repeated, and a database address hides its
+//! password.
+//!
+//! `app` and `cli` read it; no other room knows it.
+
+mod address;
+mod database;
+mod environment;
+mod issuer;
+mod report;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use database::DatabaseUrl;
+pub use environment::environment;
+pub use issuer::{Algorithm, ClaimRule, Issuer, IssuerKind, People};
+pub use report::{ConfigError, PlacedFault};
+
+use crate::{
+    input::{self, Faults, parse_toml, pointer_to},
+    model::{Invalid, IpNet, Principal},
+};
+use deserr::{Deserr, ValuePointerRef};
+use report::Places;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+/// A file longer than this is none of ours.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// All that an operator decides, complete and valid.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub struct Config {
+    /// The file that was read, as it was named.
+    #[deserr(skip)]
+    pub file: PathBuf,
+    /// Where the service listens, and how it is reached.
+    pub server: Server,
+    /// Where everything is kept.
+    pub database: Database,
+    /// How AWS is asked.
+    pub aws: Aws,
+    /// Who may do more than ask for credentials.
+    pub access: Access,
+    /// Whose JWTs are accepted; at least one, each with its own name, address and prefix.
+    pub issuers: Vec<Issuer>,
+    /// What the audit needs.
+    pub audit: Audit,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub struct Server {
+    /// The address and port to listen on; 127.0.0.1:8080 by default. Another address than loopback needs
+    /// `behind_proxy`.
+    #[deserr(try_from(&String) = address::parse_listen -> Invalid, default = default_listen())]
+    pub listen: SocketAddr,
+    /// What people, cookies and SDKs use: an origin without a trailing slash, `https://hallpass.example.com`. By
+    /// default `http://<listen>`, where that is loopback.
+    #[deserr(try_from(&String) = address::parse_origin -> Invalid, missing_field_error = no_public_url)]
+    pub public_url: String,
+    /// The peers whose `X-Forwarded-For` is believed.
+    #[deserr(default)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// TLS ends in front of this process, which may then speak plain HTTP on an address that others reach.
+    #[deserr(default)]
+    pub behind_proxy: bool,
+}
+
+/// `[database]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub struct Database {
+    /// What the service itself uses; `sqlite:hallpass.db` by default.
+    #[deserr(default = DatabaseUrl::default())]
+    pub url: DatabaseUrl,
+    /// The owner of the tables, for migrations; PostgreSQL only. Without it `url` migrates too.
+    #[deserr(default)]
+    pub migrate_url: Option<DatabaseUrl>,
+}
+
+/// `[aws]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub struct Aws {
+    /// The region whose STS endpoint is asked, `eu-west-1`. By default what `AWS_REGION` or `AWS_DEFAULT_REGION` says.
+    #[deserr(try_from(&String) = address::parse_region -> Invalid, missing_field_error = no_region)]
+    pub region: String,
+}
+
+/// `[access]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub struct Access {
+    /// Change the allowlist, block, read everything. Users and groups of people, never a workload.
+    #[deserr(default)]
+    pub admins: Vec<Principal>,
+    /// Read everything, change nothing.
+    #[deserr(default)]
+    pub auditors: Vec<Principal>,
+    /// Read, plan and apply the allowlist file, nothing else.
+    #[deserr(default)]
+    pub appliers: Vec<Principal>,
+}
+
+/// `[audit]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub struct Audit {
+    /// The Ed25519 key that signs each commit, the same on every replica; `audit.key` by default.
+    #[deserr(try_from(&String) = parse_path -> Invalid, default = PathBuf::from("audit.key"))]
+    pub signing_key_file: PathBuf,
+}
+
+/// Loads the file at `path`, or else the one that `HALLPASS_CONFIG` in `env` names, and what the other variables of
+/// `env` put over it. A relative path in either is meant from the folder of the file: it then means the same
+/// wherever the process was started.
+pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+    let env: BTreeMap<String, String> = env.collect();
+    let named = env.get("HALLPASS_CONFIG").filter(|name| !name.is_empty()).map(Path::new);
+    let path = path.or(named).ok_or(ConfigError::NoFile)?;
+    let text = read_file(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+    let mut config = parse(&path.display().to_string(), &text, &env)?;
+    config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+    path.clone_into(&mut config.file);
+    Ok(config)
+}
+
+/// Reads one text, called `file` in reports, under the variables `env`.
+fn parse(file: &str, text: &str, env: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    let mut places = Places::new(file);
+    let (mut document, lines) = parse_toml(text).map_err(|faults| places.report(faults))?;
+    places.lines = lines;
+    add_sections(&mut document);
+    let mut faults = environment::overlay(&mut document, env, &mut places);
+    derive_public_url(&mut document);
+    faults.0.extend(rules::check(&document).0);
+    match input::read(document) {
+        Ok(config) if faults.0.is_empty() => Ok(config),
+        Ok(_) => Err(places.report(faults)),
+        Err(mut more) => {
+            more.0.extend(faults.0);
+            Err(places.report(more))
+        }
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is over 1 MiB"));
+    }
+    Ok(text)
+}
+
+/// A section that is not there is an empty one, so that a fault names the key that is missing.
+fn add_sections(document: &mut Value) {
+    if let Value::Object(sections) = document {
+        for name in ["server", "database", "aws", "access", "audit"] {
+            sections.entry(name).or_insert_with(|| json!({}));
+        }
+        sections.entry("issuers").or_insert_with(|| json!([]));
+    }
+}
+
+/// A loopback address is its own public address. One that cannot be read is a fault already, and `public_url` is not
+/// asked for on top.
+fn derive_public_url(document: &mut Value) {
+    let listen = match document.pointer("/server/listen").map(|value| value.as_str().and_then(|text| text.parse().ok()))
+    {
+        Some(Some(listen)) => listen,
+        Some(None) | None => default_listen(),
+    };
+    if let Some(Value::Object(server)) = document.pointer_mut("/server")
+        && address::is_loopback(listen.ip())
+    {
+        server.entry("public_url").or_insert_with(|| format!("http://{listen}").into());
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 8080).into()
+}
+
+fn parse_path(text: &str) -> Result<PathBuf, Invalid> {
+    if text.is_empty() { Err(Invalid::new("the path of a file")) } else { Ok(text.into()) }
+}
+
+fn no_public_url(key: &str, section: ValuePointerRef<'_>) -> Faults {
+    let problem = "required where server.listen is not loopback, such as https://hallpass.example.com";
+    Faults::at(pointer_to(section.push_key(key)), problem)
+}
+
+fn no_region(key: &str, section: ValuePointerRef<'_>) -> Faults {
+    Faults::at(pointer_to(section.push_key(key)), "required, such as eu-west-1, where AWS_REGION does not say it")
+}
+
+impl Config {
+    fn resolve_paths(&mut self, folder: &Path) {
+        self.database.url.resolve_path(folder);
+        self.audit.signing_key_file = folder.join(&self.audit.signing_key_file);
+    }
+
+    /// What is allowed but hardly meant, one sentence each.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let mut hints = Vec::new();
+        if self.server.behind_proxy && self.server.trusted_proxies.is_empty() {
+            hints.push(
+                "server.trusted_proxies is empty: every caller has the proxy's address, for source_ips and in the audit, \
+                 unless the proxy keeps the caller's"
+                    .to_owned(),
+            );
+        }
+        if self.server.trusted_proxies.iter().any(|range| range.to_string().ends_with("/0")) {
+            hints.push("server.trusted_proxies names every address: any caller can then choose its own".to_owned());
+        }
+        if self.access.admins.is_empty() {
+            hints.push("access.admins is empty: nobody can change the allowlist through the API".to_owned());
+        }
+        let lists =
+            [("admins", &self.access.admins), ("auditors", &self.access.auditors), ("appliers", &self.access.appliers)];
+        for (list, principals) in lists {
+            for principal in principals.iter().filter(|principal| !self.can_be(principal)) {
+                hints.push(format!("access.{list} names {principal}, but the prefix of no issuer here fits that name"));
+            }
+        }
+        hints
+    }
+
+    /// Whether some issuer's tokens can give this name, by the issuers' prefixes.
+    fn can_be(&self, principal: &Principal) -> bool {
+        let name = principal.name();
+        self.issuers.iter().any(|issuer| match (&issuer.kind, principal) {
+            (IssuerKind::People(people), Principal::User(_) | Principal::Group(_)) => name.starts_with(&people.prefix),
+            (IssuerKind::Workload, Principal::Group(_) | Principal::Workload { .. }) => {
+                name.starts_with(&issuer.workload_prefix())
+            }
+            _ => false,
+        })
+    }
+}

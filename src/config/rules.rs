@@ -1,0 +1,217 @@
+//! What holds between keys. The rules look at the raw document and pass over what is malformed there, which the
+//! reader reports: so no fault hides another.
+
+use super::{DatabaseUrl, address, issuer::prefix_of, report::key_path};
+use crate::{
+    input::{Faults, push_segment},
+    model::{IssuerName, Name, Principal, PrincipalKind},
+};
+use serde_json::Value;
+use std::net::SocketAddr;
+
+const PEOPLE_ONLY: [&str; 4] = ["principal_claim", "groups_claim", "prefix", "trust_unverified_email"];
+
+/// Every fault between keys.
+pub(super) fn check(document: &Value) -> Faults {
+    let mut faults = Faults::default();
+    let issuers = Issuer::all(document);
+    listener(document, &mut faults);
+    database(document, &mut faults);
+    for list in ["admins", "auditors", "appliers"] {
+        access(document, list, &issuers, &mut faults);
+    }
+    if document.pointer("/issuers").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        faults.push("/issuers", "at least one [[issuers]] is needed: nobody could sign in");
+    }
+    for (i, issuer) in issuers.iter().enumerate() {
+        issuer.check(&mut faults);
+        for earlier in &issuers[..i] {
+            issuer.check_apart(earlier, &mut faults);
+        }
+    }
+    faults
+}
+
+/// TLS ends either on the machine itself or in front of it; a token never crosses a network in the clear.
+fn listener(document: &Value, faults: &mut Faults) {
+    let listen = text_at(document, "/server/listen").and_then(|text| text.parse::<SocketAddr>().ok());
+    let open = document.pointer("/server/behind_proxy").is_none_or(|said| *said == Value::Bool(false));
+    if open && listen.is_some_and(|listen| !address::is_loopback(listen.ip())) {
+        faults.push(
+            "/server/listen",
+            "plain HTTP on an address that others reach: set server.behind_proxy = true where TLS ends in a proxy in \
+             front, or listen on 127.0.0.1",
+        );
+    }
+}
+
+fn database(document: &Value, faults: &mut Faults) {
+    let database = |pointer| text_at(document, pointer).map(DatabaseUrl::parse);
+    let url = database("/database/url").unwrap_or(Ok(DatabaseUrl::default()));
+    match (url, database("/database/migrate_url")) {
+        (Ok(DatabaseUrl::Sqlite(_)), Some(Ok(_))) => {
+            faults
+                .push("/database/migrate_url", "only with PostgreSQL in database.url: SQLite knows no owner of tables");
+        }
+        (Ok(DatabaseUrl::Postgres(_)), Some(Ok(DatabaseUrl::Sqlite(_)))) => {
+            faults.push("/database/migrate_url", "expected postgres://…, the database of database.url under its owner");
+        }
+        _ => {}
+    }
+}
+
+/// A workload is no admin, by its own name or through a group that its issuer gives; and a name whose issuer is not
+/// there is a slip of the pen.
+fn access(document: &Value, list: &str, issuers: &[Issuer<'_>], faults: &mut Faults) {
+    let workloads = || issuers.iter().filter(|issuer| issuer.kind == Some(Kind::Workload));
+    let all_told = issuers.iter().all(|issuer| issuer.name.is_some() && issuer.kind.is_some());
+    for (place, text) in texts_at(document, &format!("/access/{list}")) {
+        let Ok(principal) = Principal::parse(text) else { continue };
+        let named = |issuer: &&Issuer<'_>| issuer.prefix().is_some_and(|prefix| principal.name().starts_with(&prefix));
+        match principal.kind() {
+            PrincipalKind::Local => faults.push(place, "expected user:<name> or group:<name>: local: is no caller"),
+            PrincipalKind::Workload if list == "admins" => {
+                faults.push(place, "expected user:<name> or group:<name>: an admin is never a workload");
+            }
+            PrincipalKind::Workload if all_told && !workloads().any(|issuer| named(&issuer)) => {
+                faults.push(place, "no workload issuer of that name is in [[issuers]]");
+            }
+            PrincipalKind::Group if list == "admins" && workloads().any(|issuer| named(&issuer)) => {
+                faults.push(place, "a workload issuer gives this group, and an admin is never a workload");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One of `[[issuers]]`, as far as it can be read.
+struct Issuer<'a> {
+    pointer: String,
+    table: &'a Value,
+    name: Option<IssuerName>,
+    kind: Option<Kind>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    People,
+    Workload,
+}
+
+impl<'a> Issuer<'a> {
+    fn all(document: &'a Value) -> Vec<Self> {
+        items_at(document, "/issuers").map(|(pointer, table)| Self::read(pointer, table)).collect()
+    }
+
+    fn read(pointer: String, table: &'a Value) -> Self {
+        let name = text_at(table, "/name").and_then(|name| IssuerName::parse(name).ok());
+        let kind = match text_at(table, "/kind") {
+            Some("people") => Some(Kind::People),
+            Some("workload") => Some(Kind::Workload),
+            _ => None,
+        };
+        Self { pointer, table, name, kind }
+    }
+
+    /// What stands before the names that it gives, where that can be told.
+    fn prefix(&self) -> Option<String> {
+        match (self.kind?, self.table.get("prefix")) {
+            (Kind::People, Some(prefix)) => prefix.as_str().map(str::to_owned),
+            _ => self.name.as_ref().map(prefix_of),
+        }
+    }
+
+    fn at(&self, key: &str) -> String {
+        format!("{}/{key}", self.pointer)
+    }
+
+    /// What holds within one issuer.
+    fn check(&self, faults: &mut Faults) {
+        for key in ["audiences", "algorithms", "token_types"] {
+            if self.table.get(key).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+                faults.push(self.at(key), "expected at least one");
+            }
+        }
+        for key in ["audiences", "token_types", "authorized_parties"] {
+            for (place, text) in texts_at(self.table, &format!("/{key}")) {
+                if text.trim().is_empty() {
+                    faults.push(format!("{}{place}", self.pointer), "expected a text that is not blank");
+                }
+            }
+        }
+        for key in ["principal_claim", "groups_claim"] {
+            if self.table.get(key).and_then(Value::as_str).is_some_and(str::is_empty) {
+                faults.push(self.at(key), "expected the name of a claim");
+            }
+        }
+        if let Some(prefix) = text_at(self.table, "/prefix")
+            && !prefix.is_empty()
+            && let Err(expected) = Name::parse(prefix)
+        {
+            faults.push(self.at("prefix"), format!("expected nothing, or {expected}"));
+        }
+        if self.kind == Some(Kind::Workload) {
+            for key in PEOPLE_ONLY.into_iter().filter(|key| self.table.get(key).is_some()) {
+                faults.push(self.at(key), "only where kind = \"people\"");
+            }
+        }
+        for (place, rule) in items_at(self.table, "/rules") {
+            check_rule(&format!("{}{place}/when", self.pointer), rule, faults);
+        }
+    }
+
+    /// What holds between two issuers: a token has one issuer, and a name comes from one.
+    fn check_apart(&self, earlier: &Self, faults: &mut Faults) {
+        let other = key_path(&earlier.pointer);
+        let same_name = self.name.is_some() && self.name == earlier.name;
+        if same_name {
+            faults.push(self.at("name"), format!("{other} has this name already"));
+        }
+        let issuer = text_at(self.table, "/issuer");
+        if issuer.is_some() && issuer == text_at(earlier.table, "/issuer") {
+            faults.push(self.at("issuer"), format!("{other} is this issuer already"));
+        }
+        let says_prefix = self.table.get("prefix").is_some();
+        let (Some(mine), Some(theirs)) = (self.prefix(), earlier.prefix()) else { return };
+        let problem = match (mine.is_empty(), theirs.is_empty()) {
+            (true, true) => "has no prefix already, and only one issuer may have none",
+            // Two equal names have equal prefixes by default: one slip, one fault.
+            (false, false) if same_name && mine == theirs && !says_prefix => return,
+            (false, false) if mine.starts_with(&theirs) || theirs.starts_with(&mine) => {
+                "has a prefix that this one begins with, or that begins with this one: a name could be either's"
+            }
+            _ => return,
+        };
+        let key = if says_prefix { "prefix" } else { "name" };
+        faults.push(self.at(key), format!("{other} {problem}"));
+    }
+}
+
+/// A rule without a claim would give its group to every token; a float, a list or a table has no one equality.
+fn check_rule(place: &str, rule: &Value, faults: &mut Faults) {
+    let Some(when) = rule.get("when").and_then(Value::as_object) else { return };
+    if when.is_empty() {
+        faults.push(place, "expected at least one claim: without one every token would be in the group");
+    }
+    for (claim, value) in when {
+        if !(value.is_string() || value.is_boolean() || value.is_i64() || value.is_u64()) {
+            let mut place = place.to_owned();
+            push_segment(&mut place, claim);
+            faults.push(place, "expected a string, a whole number, true or false");
+        }
+    }
+}
+
+fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+/// The items of a list, each with its pointer; none where it is no list.
+fn items_at<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = (String, &'a Value)> {
+    let items = value.pointer(pointer).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    items.iter().enumerate().map(move |(i, item)| (format!("{pointer}/{i}"), item))
+}
+
+fn texts_at<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = (String, &'a str)> {
+    items_at(value, pointer).filter_map(|(place, item)| item.as_str().map(|text| (place, text)))
+}
