@@ -1,6 +1,7 @@
 //! Hallpass: short-lived AWS credentials for the people and tools that an allowlist names.
 
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod input;

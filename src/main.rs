@@ -1,3 +1,8 @@
 //! The `hallpass` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    hallpass::cli::run().await
+}

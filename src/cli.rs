@@ -1,0 +1,105 @@
+//! The command line: one file for each subcommand, and how it ends.
+//!
+//! Reads arguments, calls one room below and prints what it returns. Must never hold logic. Exit codes: 0 done, 1 failed,
+//! 2 wrong usage (clap's own).
+
+mod config;
+
+use clap::{Parser, Subcommand};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// Short-lived AWS credentials for the people and tools that an allowlist names.
+///
+/// Hallpass knows a caller by a token of your identity provider, looks into the allowlist, assumes the role on the
+/// caller's behalf and keeps a record of every issuance and every refusal.
+#[derive(Debug, Parser)]
+#[command(name = "hallpass", version, arg_required_else_help = true, subcommand_required = true, after_help = EXAMPLES)]
+struct Hallpass {
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "The configuration file [default: what HALLPASS_CONFIG names]"
+    )]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hallpass config check --config /etc/hallpass/hallpass.toml
+  HALLPASS_CONFIG=hallpass.toml HALLPASS_AWS__REGION=eu-west-1 hallpass config check
+
+Each key of the file outside [[issuers]] is also a variable, HALLPASS_<SECTION>__<KEY>; the variable wins.
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Config(config::Args),
+}
+
+/// Reads the arguments of this process, does what they say, and reports a failure on stderr.
+pub async fn run() -> ExitCode {
+    let Hallpass { config, command } = Hallpass::parse();
+    let config = config.as_deref();
+    let done = match command {
+        Command::Config(args) => args.run(config).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "where a command line tool reports")]
+fn report(error: &anyhow::Error) {
+    eprintln!("{error:#}");
+}
+
+/// Prints to stdout. Not `println!`, which panics where the reader of a pipe has gone.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, error::ErrorKind};
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Hallpass::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_2_and_help_is_0() {
+        for (line, kind, code) in [
+            ("hallpass", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, 2),
+            ("hallpass config", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, 2),
+            ("hallpass nonsense", ErrorKind::InvalidSubcommand, 2),
+            ("hallpass config check --config", ErrorKind::InvalidValue, 2),
+            ("hallpass --help", ErrorKind::DisplayHelp, 0),
+        ] {
+            let error = Hallpass::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, code), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_file_may_be_named_before_or_behind_the_command() {
+        for line in ["hallpass --config a.toml config check", "hallpass config check --config a.toml"] {
+            assert_eq!(Hallpass::try_parse_from(line.split(' ')).unwrap().config, Some("a.toml".into()), "{line}");
+        }
+    }
+}
