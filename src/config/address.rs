@@ -76,6 +76,8 @@ mod tests {
             ("http://localhost:9000/x", true),
             ("http://127.0.0.1:9000", true),
             ("http://[::1]:9000", true),
+            ("http://[::ffff:127.0.0.1]:9000", true),
+            ("http://[::ffff:10.0.0.1]:9000", false),
             ("http://login.example.com", false),
             ("http://localhost.example.com", false),
             ("http://127.0.0.1.example.com", false),

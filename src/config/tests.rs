@@ -124,6 +124,17 @@ fn each_slip_is_named() {
 }
 
 #[test]
+fn somebody_has_to_be_able_to_sign_in() {
+    for (issuers, expected) in [
+        ("", "issuers: at least one [[issuers]] is needed: nobody could sign in"),
+        ("issuers = []", "issuers: at least one [[issuers]] is needed: nobody could sign in"),
+        ("issuers = 1", "issuers: expected a list"),
+    ] {
+        assert_eq!(faults(&format!("aws.region = 'eu-west-1'\n{issuers}"), &[]), [expected]);
+    }
+}
+
+#[test]
 fn every_fault_is_reported_at_once_with_its_place() {
     let text = r#"
 [server]

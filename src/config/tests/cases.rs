@@ -215,6 +215,18 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
             "issuers[1].trust_unverified_email: only where kind = \"people\"",
         ],
     ),
+    (
+        "access.appliers = ['workload:github/x']",
+        "[[issuers]]\nname = 'github'\nissuer = 'https://x'\naudiences = ['h']",
+        &["issuers[1].kind: required, but not there"],
+    ),
+    (
+        "",
+        "prefix = 'xy'\n[[issuers]]\nname = 'x'\nissuer = 'https://x'\naudiences = ['h']\nkind = 'people'\nprefix = 'x'",
+        &[
+            "issuers[1].prefix: issuers[0] has a prefix that this one begins with, or that begins with this one: a name could be either's",
+        ],
+    ),
     // [audit]
     ("audit.signing_key_file = ''", "", &["audit.signing_key_file: expected the path of a file"]),
     ("audit.signing_key = ''", "", &["audit.signing_key: unknown key; known here: signing_key_file"]),
