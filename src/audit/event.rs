@@ -1,5 +1,6 @@
 use crate::model::{
-    AccountId, GrantId, IssuanceId, Principal, Reason, RoleArn, SessionName, SourceIdentity, Tags, Time, UserAgent,
+    AccountId, GrantId, IssuanceId, Principal, Reason, RoleArn, RoleRef, SessionName, SourceIdentity, Tags, Time,
+    UserAgent,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -107,10 +108,10 @@ pub enum AuthMethod {
 /// By what a caller was made out; never the token itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Auth {
-    /// The way.
-    pub method: AuthMethod,
     /// The issuer's name in the configuration.
     pub issuer: Option<String>,
+    /// The way.
+    pub method: AuthMethod,
     /// The token's `sub`, unreduced.
     pub subject: Option<String>,
     /// The token's `jti`.
@@ -138,41 +139,43 @@ pub enum Purpose {
 
 /// One event: the record of contract §7, with every member always there. What is not known is null.
 ///
-/// Holds no secret by construction: there is no field for one.
+/// Holds no secret by construction: there is no field for one. The members here, and those of [`Auth`] and [`Client`],
+/// stand in the order of their names: so serde writes them as RFC 8785 wants them, at a fifteenth of the cost of
+/// sorting them for every record.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the contract's table names the members one by one")]
 pub struct Event {
-    pub v: u32,
-    pub id: Uuid,
+    pub access_key_id: Option<String>,
+    pub account_id: Option<AccountId>,
+    pub allowlist_revision: Option<u64>,
+    pub assumed_role_id: Option<String>,
     pub at: Time,
+    pub attempts: Option<u32>,
+    pub auth: Option<Auth>,
+    pub clamped_by: Option<&'static str>,
+    pub client: Option<Client>,
+    pub code: Option<&'static str>,
+    pub detail: Map<String, Value>,
+    pub duration_seconds: Option<u32>,
+    pub expires_at: Option<Time>,
+    pub grant_id: Option<GrantId>,
+    pub id: Uuid,
+    pub issuance_id: Option<IssuanceId>,
     pub kind: Kind,
     pub principal: Option<Principal>,
-    pub auth: Option<Auth>,
-    pub client: Option<Client>,
-    pub request_id: Option<String>,
     pub purpose: Option<Purpose>,
-    pub account_id: Option<AccountId>,
-    pub role_arn: Option<RoleArn>,
-    pub issuance_id: Option<IssuanceId>,
-    pub session_name: Option<SessionName>,
-    pub source_identity: Option<SourceIdentity>,
-    pub grant_id: Option<GrantId>,
-    pub via: Option<Principal>,
-    pub allowlist_revision: Option<u64>,
     pub reason: Option<Reason>,
-    pub duration_seconds: Option<u32>,
-    pub session_policy_sha256: Option<String>,
-    pub expires_at: Option<Time>,
-    pub access_key_id: Option<String>,
-    pub assumed_role_id: Option<String>,
-    pub sts_request_id: Option<String>,
-    pub session_tags: Tags,
-    pub clamped_by: Option<&'static str>,
-    pub attempts: Option<u32>,
-    pub shared_from: Option<IssuanceId>,
-    pub code: Option<&'static str>,
     pub reasons: Vec<Value>,
-    pub detail: Map<String, Value>,
+    pub request_id: Option<String>,
+    pub role_arn: Option<RoleArn>,
+    pub session_name: Option<SessionName>,
+    pub session_policy_sha256: Option<String>,
+    pub session_tags: Tags,
+    pub shared_from: Option<IssuanceId>,
+    pub source_identity: Option<SourceIdentity>,
+    pub sts_request_id: Option<String>,
+    pub v: u32,
+    pub via: Option<Principal>,
 }
 
 impl Event {
@@ -180,37 +183,50 @@ impl Event {
     #[must_use]
     pub fn new(kind: Kind, id: Uuid, at: Time) -> Self {
         Self {
-            v: 1,
-            id,
+            access_key_id: None,
+            account_id: None,
+            allowlist_revision: None,
+            assumed_role_id: None,
             at,
+            attempts: None,
+            auth: None,
+            clamped_by: None,
+            client: None,
+            code: None,
+            detail: Map::new(),
+            duration_seconds: None,
+            expires_at: None,
+            grant_id: None,
+            id,
+            issuance_id: None,
             kind,
             principal: None,
-            auth: None,
-            client: None,
-            request_id: None,
             purpose: None,
-            account_id: None,
-            role_arn: None,
-            issuance_id: None,
-            session_name: None,
-            source_identity: None,
-            grant_id: None,
-            via: None,
-            allowlist_revision: None,
             reason: None,
-            duration_seconds: None,
-            session_policy_sha256: None,
-            expires_at: None,
-            access_key_id: None,
-            assumed_role_id: None,
-            sts_request_id: None,
-            session_tags: Tags::default(),
-            clamped_by: None,
-            attempts: None,
-            shared_from: None,
-            code: None,
             reasons: Vec::new(),
-            detail: Map::new(),
+            request_id: None,
+            role_arn: None,
+            session_name: None,
+            session_policy_sha256: None,
+            session_tags: Tags::default(),
+            shared_from: None,
+            source_identity: None,
+            sts_request_id: None,
+            v: 1,
+            via: None,
         }
     }
+    /// Notes the role reference as it was asked for, where no ARN is known for it: `detail.role`. Two denials of
+    /// different unknown roles are then told apart.
+    pub fn set_requested_role(&mut self, role: &RoleRef) {
+        self.detail.insert(REQUESTED_ROLE.to_owned(), Value::String(role.to_string()));
+    }
+
+    /// The role reference as it was asked for, where it was noted.
+    #[must_use]
+    pub fn requested_role(&self) -> Option<&str> {
+        self.detail.get(REQUESTED_ROLE)?.as_str()
+    }
 }
+
+const REQUESTED_ROLE: &str = "role";
