@@ -1,5 +1,5 @@
-//! The audit as data: the event, its canonical bytes, the streams it is chained into, and how they are verified and
-//! exported.
+//! The audit as data: the event, its canonical bytes, the streams it is chained into and the key that signs them, how
+//! they are verified and exported, and how floods of events are folded.
 //!
 //! The pure half of the audit: it does no I/O. Only `recorder` writes events, and only `store` keeps them.
 
