@@ -4,6 +4,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod identity;
 pub mod input;
 pub mod model;
 pub mod secret;
