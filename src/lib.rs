@@ -1,5 +1,6 @@
 //! Hallpass: short-lived AWS credentials for the people and tools that an allowlist names.
 
+pub mod allowlist;
 pub mod audit;
 pub mod cli;
 pub mod clock;
