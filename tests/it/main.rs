@@ -1,3 +1,7 @@
 //! The tests of the whole: the real binary, real databases, an emulated AWS and a fake issuer.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod ground;
 mod layers;
+mod support;

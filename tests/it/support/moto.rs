@@ -1,0 +1,77 @@
+//! moto, an AWS emulator that nobody here wrote, and the AWS CLI as a user runs it.
+
+use super::{Killed, free_port, run, skip, until, variable};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// A running emulator with an account of its own.
+pub(crate) struct Moto {
+    /// For `AWS_ENDPOINT_URL`.
+    pub(crate) url: String,
+    programs: PathBuf,
+    home: TempDir,
+    _server: Killed,
+}
+
+impl Moto {
+    /// `None` where it is missing, and that may be.
+    pub(crate) async fn start() -> Option<Self> {
+        let Some(programs) = variable("HALLPASS_TEST_MOTO").map(PathBuf::from) else {
+            skip("the AWS emulator (moto)");
+            return None;
+        };
+        let port = free_port();
+        let home = tempfile::tempdir().unwrap();
+        let mut command = isolated(&programs.join("moto_server"), &home);
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        let moto =
+            Self { url: format!("http://127.0.0.1:{port}"), programs, home, _server: Killed(command.spawn().unwrap()) };
+        until("answer of moto", Duration::from_secs(60), || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+        })
+        .await;
+        Some(moto)
+    }
+
+    /// The `aws` command with these credentials in its environment and nothing from the machine's.
+    pub(crate) fn aws(&self, environment: &[(&str, &str)], arguments: &[&str]) -> String {
+        let mut command = isolated(&self.programs.join("aws"), &self.home);
+        command.env("AWS_ENDPOINT_URL", &self.url).envs(environment.iter().copied()).args(arguments);
+        run(&mut command)
+    }
+
+    /// Makes a role in the account that moto derives from the credentials, and returns its ARN.
+    pub(crate) fn add_role(&self, name: &str) -> String {
+        let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},
+                        "Action":["sts:AssumeRole","sts:SetSourceIdentity","sts:TagSession"]}]}"#;
+        let role = ["iam", "create-role", "--role-name", name, "--assume-role-policy-document", trust];
+        let output = ["--query", "Role.Arn", "--output", "text"];
+        self.aws(&BROKER, &[&role[..], &output[..]].concat())
+    }
+}
+
+/// The broker's own credentials at the emulator.
+pub(crate) const BROKER: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+    ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+    ("AWS_REGION", "eu-west-1"),
+];
+
+/// A program that sees no setting of this machine: no profile, no proxy, no certificates.
+fn isolated(program: &PathBuf, home: &TempDir) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", variable("PATH").unwrap_or_default())
+        .env("HOME", home.path())
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_DEFAULT_REGION", "eu-west-1")
+        .stdin(Stdio::null());
+    command
+}
