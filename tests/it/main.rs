@@ -2,6 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod aws;
+mod crash;
 mod ground;
 mod layers;
+mod outage;
+mod replicas;
+mod sts_faults;
 mod support;
+mod tamper;

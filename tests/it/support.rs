@@ -9,13 +9,14 @@ pub(crate) mod sts;
 pub(crate) mod world;
 
 use std::{
-    future::Future,
     io::Write as _,
     net::{Ipv4Addr, TcpListener},
+    path::Path,
     process::{Child, Command},
     sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
+use tempfile::TempDir;
 
 /// Seconds since 1970.
 pub(crate) fn now() -> i64 {
@@ -36,11 +37,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Asks until the answer is some, for at most `limit`. Only for what happens in another process.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    limit: Duration,
-    mut ask: impl FnMut() -> F,
-) -> T {
+pub(crate) async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(answer) = ask().await {
@@ -91,5 +88,33 @@ impl Killed {
 impl Drop for Killed {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// A small disk of its own, so that it can be filled; unmounted at the end. Only root may mount.
+pub(crate) struct Mount(TempDir);
+
+impl Mount {
+    /// `None` where mounting is not possible, and that may be.
+    pub(crate) fn small() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        run(Command::new("chmod").arg("755").arg(folder.path()));
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(folder.path()).output();
+        if mount.is_ok_and(|output| output.status.success()) {
+            return Some(Self(folder));
+        }
+        skip("the right to mount a small disk");
+        None
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: whoever still holds it is about to end.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
     }
 }

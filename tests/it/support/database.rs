@@ -3,7 +3,7 @@
 use super::{run, skip, variable};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, SqliteConnection};
-use std::{path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
 /// Emits each named `async fn(db: &TestDb)` as a test on SQLite and one on PostgreSQL.
@@ -107,23 +107,32 @@ impl Sql {
 
     /// Runs statements without parameters, and tells how many rows they changed.
     pub(crate) async fn execute(&mut self, statements: &str) -> u64 {
-        let sql = sqlx::AssertSqlSafe(statements);
-        let result = match self {
+        self.try_execute(statements).await.unwrap_or_else(|e| panic!("{statements}: {e}"))
+    }
+
+    /// As [`Sql::execute`], for what the database may refuse.
+    pub(crate) async fn try_execute(&mut self, statements: &str) -> Result<u64, sqlx::Error> {
+        let sql = raw(statements);
+        match self {
             Self::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(|r| r.rows_affected()),
             Self::Postgres(connection) => sqlx::raw_sql(sql).execute(connection).await.map(|r| r.rows_affected()),
-        };
-        result.unwrap_or_else(|e| panic!("{statements}: {e}"))
+        }
     }
 
     /// A query's one column, as text.
     pub(crate) async fn texts(&mut self, query: &str) -> Vec<String> {
-        let sql = sqlx::AssertSqlSafe(query);
+        let sql = raw(query);
         let rows = match self {
             Self::Sqlite(connection) => sqlx::query_scalar(sql).fetch_all(connection).await,
             Self::Postgres(connection) => sqlx::query_scalar(sql).fetch_all(connection).await,
         };
         rows.unwrap_or_else(|e| panic!("{query}: {e}"))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests' own statements, some with names that they made")]
+fn raw(sql: &str) -> sqlx::AssertSqlSafe<&str> {
+    sqlx::AssertSqlSafe(sql)
 }
 
 /// A PostgreSQL cluster of a test's own, to be stopped, filled or frozen.
@@ -156,8 +165,19 @@ impl Cluster {
         self.control(&["stop", "immediate"]);
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Sends a signal to every process of the cluster: `STOP` leaves its connections open, and silent.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = fs::read_to_string(self.folder.path().join("cluster/data/postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        run(Command::new("sh").args(["-c", &format!("kill -{name} {pid} {children}")]));
+    }
+
+    /// A folder that the cluster may write to.
+    pub(crate) fn add_folder(path: &Path) {
+        fs::create_dir(path).unwrap();
+        // Refused, and not needed, where the tests are not root's: then the cluster runs as the same user.
+        let _ = Command::new("chown").arg("postgres").arg(path).output();
     }
 
     fn control(&self, words: &[&str]) -> String {

@@ -30,7 +30,7 @@ impl Moto {
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
         let moto =
             Self { url: format!("http://127.0.0.1:{port}"), programs, home, _server: Killed(command.spawn().unwrap()) };
-        until("answer of moto", Duration::from_secs(60), || async {
+        until("answer of moto", Duration::from_mins(1), || async {
             tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
         })
         .await;

@@ -110,7 +110,7 @@ impl Plan {
         keep(child.stdout.take().unwrap(), &log);
         keep(child.stderr.take().unwrap(), &log);
         let url = format!("http://127.0.0.1:{port}");
-        let mut service = Service { api: Api::new(&url), url, process: Killed(child), log };
+        let mut service = Service { api: Api::new(&url), process: Killed(child), log };
         until("ready service", START_LIMIT, || {
             let exited = service.process.0.try_wait().unwrap();
             assert!(exited.is_none(), "the service ended with {exited:?}:\n{}", service.log());
@@ -134,7 +134,6 @@ fn keep(output: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
 
 /// A running replica. It is killed when dropped.
 pub(crate) struct Service {
-    pub(crate) url: String,
     pub(crate) api: Api,
     pub(crate) process: Killed,
     log: Arc<Mutex<Vec<String>>>,

@@ -1,5 +1,5 @@
-//! A fake STS that can do what the real one does on a bad day. It speaks AWS's query protocol as far as AssumeRole and
-//! GetCallerIdentity go, and remembers what it was asked and what it gave away.
+//! A fake STS that can do what the real one does on a bad day. It speaks AWS's query protocol as far as `AssumeRole` and
+//! `GetCallerIdentity` go, and remembers what it was asked and what it gave away.
 
 use super::now;
 use axum::{

@@ -12,7 +12,8 @@ pub(crate) const ACCOUNT: &str = "111122223333";
 
 /// An allowlist that lets alice assume these roles of `prod`.
 pub(crate) fn allowlist(account: &str, roles: &[&str]) -> String {
-    let roles: String = roles.iter().map(|role| format!("[[account.role]]\nname = \"{role}\"\n")).collect();
+    let roles: Vec<_> = roles.iter().map(|role| format!("[[account.role]]\nname = \"{role}\"")).collect();
+    let roles = roles.join("\n");
     format!(
         "[[account]]\nid = \"{account}\"\nalias = \"prod\"\n{roles}\n\
          [[grant]]\nto = [\"user:alice@example.com\"]\nroles = [\"prod/*\"]\n"
