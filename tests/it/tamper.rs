@@ -59,33 +59,30 @@ async fn verify_names_what_was_changed_by_hand(db: &TestDb) {
         .await[1]
         .parse()
         .unwrap();
-    let (next, here) = (row + 1, format!("stream = '{stream}' AND seq = {row}"));
-    let moved =
-        |from: u32, to: u32| format!("UPDATE audit_events SET seq = {to} WHERE stream = '{stream}' AND seq = {from};");
-    let set = |change: &str| format!("UPDATE audit_events SET {change} WHERE {here}");
+    let next = row + 1;
+    let of = |seq: u32| format!("stream = '{stream}' AND seq = {seq}");
+    let set = |change: &str| format!("UPDATE audit_events SET {change} WHERE {};", of(row));
+    let moved = |from: u32, to: u32| format!("UPDATE audit_events SET seq = {to} WHERE {};", of(from));
+    let removed = |which: &str| format!("DELETE FROM audit_events WHERE {which};");
+    let hash_of_next = format!("hash = (SELECT hash FROM kept WHERE {})", of(next));
+    let signatures = format!(
+        "UPDATE audit_events SET signature = (SELECT signature FROM kept WHERE stream <> '{stream}' AND signature IS NOT \
+         NULL ORDER BY seq LIMIT 1) WHERE stream = '{stream}' AND signature IS NOT NULL"
+    );
 
     for (what, tampering, places) in [
         ("record", set("record = replace(record, 'alice@', 'mallory@')"), vec![row]),
-        ("member", set("record = replace(record, '\"duration_seconds\":3600', '\"duration_seconds\":900')"), vec![row]),
+        ("member", set("record = replace(record, '\"reason\":null', '\"reason\":\"x\"')"), vec![row]),
         ("principal beside it", set("principal = 'user:mallory@example.com'"), vec![row]),
         ("kind beside it", set("kind = 'credentials.denied'"), vec![row]),
-        ("hash", set(&format!("hash = (SELECT hash FROM kept WHERE stream = '{stream}' AND seq = {next})")), vec![row]),
-        (
-            "signature",
-            format!(
-                "UPDATE audit_events SET signature = 'AAAA' WHERE stream = '{stream}' AND seq = (SELECT min(seq) FROM kept WHERE stream = '{stream}' AND signature IS NOT NULL)"
-            ),
-            vec![],
-        ),
-        ("removal", format!("DELETE FROM audit_events WHERE {here}"), vec![row, next]),
+        ("time beside it", set("at = at + 1"), vec![row]),
+        ("hash", set(&hash_of_next), vec![row]),
+        ("signatures of another stream", signatures, vec![]),
+        ("removal", removed(&of(row)), vec![row, next]),
         ("swap", [moved(row, 900_000), moved(next, row), moved(900_000, next)].concat(), vec![row]),
         ("insertion", inserted(&stream, row), vec![next]),
-        (
-            "removal of the first row",
-            format!("DELETE FROM audit_events WHERE stream = '{stream}' AND seq = 1"),
-            vec![1, 2],
-        ),
-        ("removal of a whole stream", format!("DELETE FROM audit_events WHERE stream = '{stream}'"), vec![]),
+        ("removal of the first row", removed(&of(1)), vec![1, 2]),
+        ("removal of a whole stream", removed(&format!("stream = '{stream}'")), vec![]),
     ] {
         let count = sql.execute(&tampering).await;
         assert_ne!(count, 0, "{what} changed nothing");
