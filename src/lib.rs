@@ -2,10 +2,14 @@
 
 pub mod allowlist;
 pub mod audit;
+pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod identity;
 pub mod input;
 pub mod model;
+pub mod recorder;
 pub mod secret;
+pub mod store;
+pub mod sts;

@@ -120,7 +120,7 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         ],
     ),
     // [[issuers]]
-    ("", "name = 'x'", &["not TOML at line 9, column 1: duplicate key"]),
+    ("", "name = 'x'", &["line 9, column 1: duplicate key"]),
     (
         "",
         "jwks_url = 'http://x'\nprincipal_claim = ''\ngroups_claim = ''",

@@ -1,0 +1,237 @@
+//! The use case, from top to bottom: decide → record the intent → AssumeRole → record the outcome → release.
+//!
+//! Nothing else issues credentials, and nothing here can release any without a receipt. Must never hold a database
+//! transaction open while AWS is awaited.
+
+mod error;
+mod events;
+
+pub use error::IssueError;
+pub use events::Context;
+
+use crate::{
+    allowlist::{Ask, Asker, Candidates, Explanation, Permit, Refusal, decide, explain},
+    audit::Purpose,
+    clock::Clock,
+    identity::Caller,
+    model::{IssuanceId, Principal, RoleArn, RoleRef, SessionName, SourceIdentity},
+    recorder::{RecordError, Recorder},
+    store::{Store, StoreError},
+    sts::{AssumeRole, Minted, Released, Sts},
+};
+use events::Issuance;
+use quick_cache::sync::Cache;
+use std::sync::Arc;
+use tokio_util::task::TaskTracker;
+
+/// How many answers of the allowlist are kept in memory. Each is good only while the revision stands.
+const KEPT_CANDIDATES: usize = 10_000;
+/// How often a decision is made anew because the allowlist changes under it.
+const DECISIONS: u32 = 5;
+
+/// What a caller asks for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The role, as they named it.
+    pub role: RoleRef,
+    /// The rest of what a decision looks at.
+    pub ask: Ask,
+    /// By which door they came.
+    pub purpose: Purpose,
+}
+
+/// Credentials on their way out, with what the decision said about them.
+#[derive(Debug)]
+pub struct Issued {
+    /// The credentials, released.
+    pub credentials: Released,
+    /// The role.
+    pub role: RoleArn,
+    /// The source identity that was sent.
+    pub source_identity: Option<SourceIdentity>,
+    /// What was permitted.
+    pub permit: Permit,
+}
+
+/// Issues credentials. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Broker(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    recorder: Recorder,
+    sts: Sts,
+    clock: Clock,
+    tracker: TaskTracker,
+    kept: Cache<(Principal, RoleRef), Arc<Kept>>,
+}
+
+/// What the allowlist said about one principal in these groups, and one role.
+#[derive(Debug)]
+struct Kept {
+    groups: Vec<Principal>,
+    candidates: Candidates,
+}
+
+impl Broker {
+    /// Puts the parts together. `tracker` is what a graceful stop waits for.
+    #[must_use]
+    pub fn new(store: Store, recorder: Recorder, sts: Sts, clock: Clock, tracker: TaskTracker) -> Self {
+        let kept = Cache::new(KEPT_CANDIDATES);
+        Self(Arc::new(Inner { store, recorder, sts, clock, tracker, kept }))
+    }
+
+    /// Issues credentials for one role, or says why not; either is on record before this returns.
+    ///
+    /// Runs in a task of its own: a client that hangs up takes its answer away, not the issuance.
+    pub async fn issue(&self, caller: Arc<Caller>, request: Request, context: Context) -> Result<Issued, IssueError> {
+        let inner = self.0.clone();
+        let issuing = self.0.tracker.spawn(async move { inner.issue(&caller, request, context).await });
+        issuing.await.unwrap_or(Err(IssueError::Broken))
+    }
+
+    /// Whether the same request would be permitted now, and if not, every condition that fails. Changes nothing.
+    pub async fn explain(&self, asker: &Asker, role: &RoleRef, ask: &Ask) -> Result<Explanation, IssueError> {
+        let candidates = self.0.find_candidates(asker, role).await?;
+        Ok(explain(&candidates, asker, ask, self.0.chained()?, self.0.clock.now()))
+    }
+}
+
+impl Inner {
+    async fn issue(&self, caller: &Caller, request: Request, context: Context) -> Result<Issued, IssueError> {
+        let id = IssuanceId::new(self.clock.new_id());
+        let chained = self.chained()?;
+        let asker = asker(caller, &context);
+        let mut kept = self.find_kept(&asker, &request.role);
+        for _ in 0..DECISIONS {
+            // Only a permit may rest on what is kept: the intent confirms its revision. A refusal is asked anew.
+            let fresh = kept.is_none();
+            let grounds = match kept.take() {
+                Some(kept) => kept,
+                None => self.load(&asker, &request.role).await?,
+            };
+            let permit = match decide(&grounds.candidates, &asker, &request.ask, chained, self.clock.now()) {
+                Ok(permit) => permit,
+                Err(_) if !fresh => continue,
+                Err(refusal) => return Err(self.refuse(caller, &request, &context, &grounds, refusal).await),
+            };
+            match self.go_through(id, caller, &request, &context, &grounds.candidates, permit).await {
+                Err(IssueError::Stale) => {}
+                done => return done,
+            }
+        }
+        Err(IssueError::Busy)
+    }
+
+    async fn refuse(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        context: &Context,
+        grounds: &Kept,
+        refusal: Refusal,
+    ) -> IssueError {
+        let event = events::denied(&self.clock, caller, request, context, &grounds.candidates, &refusal);
+        match self.recorder.record(event).await {
+            Ok(()) => IssueError::Refused(refusal),
+            Err(error) => IssueError::from(error),
+        }
+    }
+
+    /// From the intent to the release, for a permit that still stands when the intent is written.
+    async fn go_through(
+        &self,
+        id: IssuanceId,
+        caller: &Caller,
+        request: &Request,
+        context: &Context,
+        candidates: &Candidates,
+        permit: Permit,
+    ) -> Result<Issued, IssueError> {
+        let Some((account, role)) = &candidates.role else { return Err(IssueError::Stale) };
+        let principal = caller.principal();
+        let issuance = Issuance {
+            id,
+            role: role.arn(self.sts.partition()),
+            session_name: SessionName::derive(principal, id),
+            source_identity: role.source_identity.then(|| SourceIdentity::derive(principal)),
+            session_tags: &role.session_tags,
+            revision: candidates.revision,
+            permit,
+        };
+        let requested = events::requested(&self.clock, caller, request, context, &issuance);
+        let intent = self.recorder.intend(requested.clone(), id, candidates.revision).await?;
+        let call = AssumeRole {
+            role: &issuance.role,
+            session_name: &issuance.session_name,
+            source_identity: issuance.source_identity.as_ref(),
+            external_id: account.external_id.as_ref(),
+            duration: issuance.permit.duration,
+            session_policy: issuance.permit.session_policy.as_ref(),
+            session_tags: issuance.session_tags,
+        };
+        let minted: Minted = match self.sts.assume_role(&intent, call).await {
+            Ok(minted) => minted,
+            Err(error) => {
+                let failure = IssueError::of_sts(error, request.ask.session_policy.is_some());
+                let event = events::failed(&self.clock, requested, &failure);
+                self.recorder.abandon(event, intent).await?;
+                return Err(failure);
+            }
+        };
+        let event = events::issued(&self.clock, requested, minted.facts());
+        let receipt = self.recorder.conclude(event, intent).await?;
+        let credentials = minted.release(receipt).map_err(|_| IssueError::Broken)?;
+        let Issuance { role, source_identity, permit, .. } = issuance;
+        Ok(Issued { credentials, role, source_identity, permit })
+    }
+
+    fn find_kept(&self, asker: &Asker, role: &RoleRef) -> Option<Arc<Kept>> {
+        self.kept.get(&(asker.principal.clone(), role.clone())).filter(|kept| kept.groups == asker.groups)
+    }
+
+    async fn load(&self, asker: &Asker, role: &RoleRef) -> Result<Arc<Kept>, IssueError> {
+        let candidates = self.find_candidates(asker, role).await?;
+        let known = candidates.role.is_some();
+        let kept = Arc::new(Kept { groups: asker.groups.clone(), candidates });
+        if known {
+            self.kept.insert((asker.principal.clone(), role.clone()), kept.clone());
+        }
+        Ok(kept)
+    }
+
+    async fn find_candidates(&self, asker: &Asker, role: &RoleRef) -> Result<Candidates, StoreError> {
+        let principals: Vec<&Principal> = asker.principals().collect();
+        let mut candidates = self.store.read().await?.find_candidates(&principals, role).await?;
+        // A role in another partition than the broker's own is no role of the allowlist.
+        if matches!(role, RoleRef::Arn(arn) if arn.partition != *self.sts.partition()) {
+            (candidates.role, candidates.grants) = (None, Vec::new());
+        }
+        Ok(candidates)
+    }
+
+    /// Whether AWS caps the broker's sessions at an hour; unknown until AWS has told who the broker is.
+    fn chained(&self) -> Result<bool, IssueError> {
+        self.sts.identity().map(|identity| identity.chained).ok_or(IssueError::NoIdentity)
+    }
+}
+
+/// Who asks, as the decision sees them.
+fn asker(caller: &Caller, context: &Context) -> Asker {
+    Asker {
+        principal: caller.principal().clone(),
+        groups: caller.groups().to_vec(),
+        address: context.client.ip,
+        session_ends: caller.session_ends(),
+    }
+}
+
+impl From<RecordError> for IssueError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Stale(_) => Self::Stale,
+            RecordError::Unavailable | RecordError::Late | RecordError::Change(_) => Self::AuditUnavailable,
+        }
+    }
+}

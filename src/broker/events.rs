@@ -1,0 +1,132 @@
+//! What the broker puts on record, step by step.
+
+use super::{IssueError, Request};
+use crate::{
+    allowlist::{Candidates, Permit, Refusal},
+    audit::{Client, Event, Kind},
+    clock::Clock,
+    identity::Caller,
+    model::{IssuanceId, RoleArn, SessionName, SourceIdentity, Tags},
+    sts::Facts,
+};
+
+/// Where a request came from, for the record.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The client.
+    pub client: Client,
+    /// The request's id.
+    pub request_id: String,
+}
+
+/// One issuance, all that is known before the call.
+#[derive(Debug)]
+pub(super) struct Issuance<'a> {
+    pub(super) id: IssuanceId,
+    pub(super) role: RoleArn,
+    pub(super) session_name: SessionName,
+    pub(super) source_identity: Option<SourceIdentity>,
+    pub(super) session_tags: &'a Tags,
+    pub(super) revision: u64,
+    pub(super) permit: Permit,
+}
+
+fn begun(clock: &Clock, kind: Kind, caller: &Caller, request: &Request, context: &Context) -> Event {
+    let mut event = Event::new(kind, clock.new_id(), clock.now());
+    event.principal = Some(caller.principal().clone());
+    event.auth = Some(caller.auth().clone());
+    event.client = Some(context.client.clone());
+    event.request_id = Some(context.request_id.clone());
+    event.purpose = Some(request.purpose);
+    event.reason = request.ask.reason.clone();
+    event
+}
+
+/// The allowlist said no. The requested reference stands in the detail: there may be no such role.
+pub(super) fn denied(
+    clock: &Clock,
+    caller: &Caller,
+    request: &Request,
+    context: &Context,
+    candidates: &Candidates,
+    refusal: &Refusal,
+) -> Event {
+    let mut event = begun(clock, Kind::CredentialsDenied, caller, request, context);
+    event.account_id = candidates.role.as_ref().map(|(account, _)| account.id.clone());
+    event.allowlist_revision = Some(candidates.revision);
+    event.duration_seconds = request.ask.duration.map(|duration| duration.seconds());
+    event.session_policy_sha256 = request.ask.session_policy.as_ref().map(|policy| policy.sha256_hex());
+    event.grant_id = request.ask.grant_id.clone();
+    event.set_requested_role(&request.role);
+    match refusal {
+        Refusal::NotAllowed(reasons) => {
+            event.code = Some("not_allowed");
+            event.reasons = reasons.iter().map(|reason| serde_json::json!(reason)).collect();
+        }
+        Refusal::DurationTooLong { limit, .. } => {
+            event.code = Some("duration_too_long");
+            event.clamped_by = Some(limit.as_str());
+        }
+        Refusal::ReasonRequired { grant_id } => {
+            event.code = Some("reason_required");
+            event.grant_id = Some(grant_id.clone());
+        }
+        Refusal::SessionPolicyFixed { grant_id } => {
+            event.code = Some("session_policy_fixed");
+            event.grant_id = Some(grant_id.clone());
+        }
+    }
+    event
+}
+
+/// The intent: everything a revocation would need, even after a crash.
+pub(super) fn requested(
+    clock: &Clock,
+    caller: &Caller,
+    request: &Request,
+    context: &Context,
+    issuance: &Issuance<'_>,
+) -> Event {
+    let mut event = begun(clock, Kind::CredentialsRequested, caller, request, context);
+    let permit = &issuance.permit;
+    event.account_id = Some(issuance.role.account.clone());
+    event.role_arn = Some(issuance.role.clone());
+    event.issuance_id = Some(issuance.id);
+    event.session_name = Some(issuance.session_name.clone());
+    event.source_identity.clone_from(&issuance.source_identity);
+    event.session_tags = issuance.session_tags.clone();
+    event.grant_id = Some(permit.grant_id.clone());
+    event.via = Some(permit.via.clone());
+    event.allowlist_revision = Some(issuance.revision);
+    event.duration_seconds = Some(permit.duration.seconds());
+    event.clamped_by = permit.clamped_by.map(|limit| limit.as_str());
+    event.session_policy_sha256 = permit.session_policy.as_ref().map(|policy| policy.sha256_hex());
+    event
+}
+
+/// The credentials are released with this row.
+pub(super) fn issued(clock: &Clock, requested: Event, facts: &Facts) -> Event {
+    let mut event = follows(clock, Kind::CredentialsIssued, requested);
+    event.expires_at = Some(facts.expires_at);
+    event.access_key_id = Some(facts.access_key_id.clone());
+    event.assumed_role_id = Some(facts.assumed_role_id.clone());
+    event.sts_request_id = facts.request_id.clone();
+    event.attempts = Some(facts.attempts);
+    event
+}
+
+/// The call brought nothing that could be released.
+pub(super) fn failed(clock: &Clock, requested: Event, failure: &IssueError) -> Event {
+    let mut event = follows(clock, Kind::CredentialsFailed, requested);
+    event.code = Some(failure.code());
+    if let Some(error) = failure.sts() {
+        event.sts_request_id.clone_from(&error.request_id);
+        event.attempts = Some(error.attempts);
+        event.detail.insert("problem".to_owned(), error.problem.to_string().into());
+    }
+    event
+}
+
+fn follows(clock: &Clock, kind: Kind, requested: Event) -> Event {
+    Event { kind, id: clock.new_id(), at: clock.now(), ..requested }
+}

@@ -1,0 +1,372 @@
+//! The task that writes: takes all who wait, commits once, answers each.
+
+use super::{
+    Basis, Entry, RecordError, Run, TURN_LIMIT, Work,
+    batch::{Batch, Stream},
+};
+use crate::{
+    audit::{Event, Folder, Index, Kind, SigningKey},
+    clock::Clock,
+    model::{IssuanceId, Time},
+    store::{ChangeError, Changed, PendingIntent, Store, StoreError, Tx},
+};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+/// How many are written in one commit.
+const AT_ONCE: usize = 256;
+/// A commit that takes longer is given up: whether it was kept is found out before the next one.
+const COMMIT_LIMIT: Duration = Duration::from_secs(5);
+/// How often folded floods, heads and orphans are looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// Heads are repeated after this long, where something happened.
+const HEADS_EVERY: Duration = Duration::from_mins(1);
+/// An intent without an outcome for this long is called unknown.
+const ORPHANED_AFTER: Duration = Duration::from_mins(2);
+/// How many orphans are taken in one commit.
+const ORPHANS_AT_ONCE: u32 = 100;
+
+pub(super) struct Writer {
+    store: Store,
+    key: Arc<SigningKey>,
+    clock: Clock,
+    run: Run,
+    folder: Arc<Mutex<Folder>>,
+    healthy: Arc<AtomicBool>,
+    stream: Option<Stream>,
+    doubt: Option<Doubt>,
+    /// What the next commit writes besides: counts of folded floods, and corrections.
+    owed: Vec<Event>,
+    last_list: Option<Time>,
+    rows_since_list: usize,
+}
+
+/// A commit whose end was not seen: either the stream stands where it stood, or where the commit left it.
+struct Doubt {
+    attempted: Stream,
+    /// Outcomes whose credentials were dropped, though their rows may have been kept.
+    dropped: Vec<Event>,
+}
+
+/// What became of each entry, by its place in the batch.
+enum Verdict {
+    Written(Option<Changed>),
+    Refused(RecordError),
+}
+
+impl Writer {
+    pub(super) fn new(
+        store: Store,
+        key: Arc<SigningKey>,
+        clock: Clock,
+        run: Run,
+        folder: Arc<Mutex<Folder>>,
+        healthy: Arc<AtomicBool>,
+    ) -> Self {
+        let (stream, doubt, owed, last_list, rows_since_list) = (None, None, Vec::new(), None, 0);
+        Self { store, key, clock, run, folder, healthy, stream, doubt, owed, last_list, rows_since_list }
+    }
+
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
+        let mut tick = interval(HOUSEKEEPING);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.reset();
+        let mut work = Vec::with_capacity(AT_ONCE);
+        loop {
+            tokio::select! {
+                taken = queue.recv_many(&mut work, AT_ONCE) => if taken == 0 { return },
+                _ = tick.tick() => self.housekeep().await,
+            }
+            let mut entries = Vec::with_capacity(work.len());
+            let mut housekeepers = Vec::new();
+            let mut closers = Vec::new();
+            for work in work.drain(..) {
+                match work {
+                    Work::Write(entry) => entries.push(entry),
+                    Work::Housekeep(reply) => housekeepers.push(reply),
+                    Work::Close(reply) => closers.push(reply),
+                }
+            }
+            self.write(entries).await;
+            for reply in housekeepers {
+                self.housekeep().await;
+                let _ = reply.send(());
+            }
+            if !closers.is_empty() {
+                self.close().await;
+                for reply in closers {
+                    let _ = reply.send(());
+                }
+                return;
+            }
+        }
+    }
+
+    /// Writes all entries: those without a change in one commit, each change in one of its own.
+    async fn write(&mut self, entries: Vec<Entry>) {
+        let (mut plain, mut changes) = (Vec::new(), Vec::new());
+        for entry in entries {
+            // An outcome never loses its turn: its session exists.
+            if entry.since.elapsed() > TURN_LIMIT && !matches!(entry.basis, Basis::Intent(_)) {
+                let _ = entry.reply.send(Err(RecordError::Unavailable));
+            } else if matches!(entry.basis, Basis::Change(_)) {
+                changes.push(entry);
+            } else {
+                plain.push(entry);
+            }
+        }
+        self.write_together(plain).await;
+        for change in changes {
+            self.write_together(vec![change]).await;
+        }
+    }
+
+    async fn write_together(&mut self, entries: Vec<Entry>) {
+        if entries.is_empty() {
+            return;
+        }
+        match self.commit(&entries).await {
+            Ok(verdicts) => {
+                for (entry, verdict) in entries.into_iter().zip(verdicts) {
+                    let _ = entry.reply.send(match verdict {
+                        Verdict::Written(changed) => Ok(changed),
+                        Verdict::Refused(error) => Err(error),
+                    });
+                }
+            }
+            // One event that the database refuses must not take the others with it.
+            Err(StoreError::Refused(_)) if entries.len() > 1 => {
+                for entry in entries {
+                    Box::pin(self.write_together(vec![entry])).await;
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = %chain(&error), events = entries.len(), "the audit cannot be written");
+                for entry in entries {
+                    let _ = entry.reply.send(Err(RecordError::Unavailable));
+                }
+            }
+        }
+    }
+
+    /// One transaction for all entries. An error means that none was told to be written.
+    async fn commit(&mut self, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
+        let mut attempted = None;
+        let work = timeout(COMMIT_LIMIT, self.commit_within(entries, &mut attempted)).await;
+        let result = work.unwrap_or(Err(StoreError::Silent));
+        self.healthy.store(!matches!(result, Err(StoreError::Unavailable(_) | StoreError::Silent)), Ordering::Relaxed);
+        if let (Err(_), Some(attempted)) = (&result, attempted) {
+            let released = entries.iter().filter(|entry| entry.event.kind == Kind::CredentialsIssued);
+            let dropped = released.map(|entry| (*entry.event).clone()).collect();
+            self.doubt = Some(Doubt { attempted, dropped });
+        }
+        result
+    }
+
+    async fn commit_within(
+        &mut self,
+        entries: &[Entry],
+        attempted: &mut Option<Stream>,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let mut batch = self.begin_batch(&mut tx).await?;
+        let verdicts = match entries {
+            [Entry { basis: Basis::Change(change), event, .. }] => match tx.apply(change).await {
+                Ok(changed) => {
+                    let mut event = event.clone();
+                    event.allowlist_revision = Some(changed.revision);
+                    batch.push(&event);
+                    vec![Verdict::Written(Some(changed))]
+                }
+                Err(ChangeError::Store(error)) => return Err(error),
+                // Rolled back whole by dropping the transaction.
+                Err(error) => return Ok(vec![Verdict::Refused(error.into())]),
+            },
+            _ => push_entries(&mut tx, &mut batch, entries, &self.clock).await?,
+        };
+        self.keep(tx, batch, attempted).await?;
+        Ok(verdicts)
+    }
+
+    async fn begin_batch(&mut self, tx: &mut Tx) -> Result<Batch, StoreError> {
+        self.settle_doubt(tx).await?;
+        let (stream, last_list) = (self.stream.as_ref(), self.last_list);
+        let mut batch = Batch::begin(tx, stream, last_list, &self.run, &self.key, &self.clock).await?;
+        for event in &self.owed {
+            batch.push(event);
+        }
+        Ok(batch)
+    }
+
+    /// Signs, appends and commits; only then does the stream in memory go on.
+    async fn keep(&mut self, mut tx: Tx, mut batch: Batch, attempted: &mut Option<Stream>) -> Result<(), StoreError> {
+        batch.sign(&self.key);
+        tx.append(&batch.rows).await?;
+        *attempted = Some(batch.stream.clone());
+        tx.commit().await?;
+        *attempted = None;
+        self.owed.clear();
+        self.rows_since_list += batch.rows.len();
+        if let Some(at) = batch.listed_heads {
+            (self.last_list, self.rows_since_list) = (Some(at), 0);
+        }
+        self.stream = Some(batch.stream);
+        Ok(())
+    }
+
+    /// Finds out whether the commit whose end was not seen was kept. Its rows took their places in the stream, so an
+    /// insertion there waits for it or fails: the two can never both be kept.
+    async fn settle_doubt(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
+        let Some(Doubt { attempted, dropped }) = &self.doubt else { return Ok(()) };
+        let kept = tx.find_head(attempted.head.stream).await?.is_some_and(|head| head == attempted.head);
+        if kept {
+            // Outcomes on disk whose credentials were dropped: the record is set straight.
+            let now = self.clock.now();
+            let correction = |event: &Event| {
+                let mut correction = failed(event.clone(), "audit_unavailable");
+                (correction.id, correction.at) = (self.clock.new_id(), now);
+                correction.detail.insert("corrects".to_owned(), event.id.to_string().into());
+                correction
+            };
+            self.owed = dropped.iter().map(correction).collect();
+            self.stream = Some(attempted.clone());
+        }
+        self.doubt = None;
+        Ok(())
+    }
+
+    async fn housekeep(&mut self) {
+        let now = self.clock.now();
+        self.owed.extend(self.folder.lock().unwrap_or_else(PoisonError::into_inner).due(now));
+        self.write_aside(false).await;
+    }
+
+    async fn close(&mut self) {
+        self.owed.extend(self.folder.lock().unwrap_or_else(PoisonError::into_inner).drain());
+        self.write_aside(true).await;
+    }
+
+    /// A commit that nobody waits for.
+    async fn write_aside(&mut self, last: bool) {
+        let mut attempted = None;
+        let work = timeout(COMMIT_LIMIT, self.write_aside_within(last, &mut attempted)).await;
+        if let Err(error) = work.unwrap_or(Err(StoreError::Silent)) {
+            tracing::warn!(error = %chain(&error), "the audit's housekeeping has to wait");
+            if let Some(attempted) = attempted {
+                self.doubt = Some(Doubt { attempted, dropped: Vec::new() });
+            }
+        }
+    }
+
+    async fn write_aside_within(&mut self, last: bool, attempted: &mut Option<Stream>) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let list_since = self.last_list.filter(|at| self.rows_since_list > 0 && at.plus(HEADS_EVERY) <= now);
+        let mut tx = self.store.begin().await?;
+        let orphans = tx.take_orphans(now.minus(ORPHANED_AFTER), ORPHANS_AT_ONCE).await?;
+        let closes = last && (self.stream.is_some() || self.doubt.is_some());
+        if self.owed.is_empty() && orphans.is_empty() && list_since.is_none() && !closes {
+            return Ok(());
+        }
+        let mut batch = self.begin_batch(&mut tx).await?;
+        for record in &orphans {
+            let (record, index) = unknown(record, self.clock.new_id(), now)?;
+            batch.push_record(record, index);
+        }
+        if let Some(since) = list_since {
+            batch.push_heads(&mut tx, since, &self.clock).await?;
+        }
+        if last {
+            batch.close(&mut tx, &self.key, &self.clock).await?;
+        }
+        self.keep(tx, batch, attempted).await
+    }
+}
+
+/// Adds the entries that may be written; the others are refused without touching the rest.
+async fn push_entries(
+    tx: &mut Tx,
+    batch: &mut Batch,
+    entries: &[Entry],
+    clock: &Clock,
+) -> Result<Vec<Verdict>, StoreError> {
+    let revision = match entries.iter().any(|entry| matches!(entry.basis, Basis::Decision { .. })) {
+        true => tx.find_revision().await?,
+        false => 0,
+    };
+    let concluded: Vec<IssuanceId> = entries
+        .iter()
+        .filter_map(|entry| match entry.basis {
+            Basis::Intent(issuance) => Some(issuance),
+            _ => None,
+        })
+        .collect();
+    let awaited: HashSet<IssuanceId> = tx.remove_pending(&concluded).await?.into_iter().collect();
+    let mut intents = Vec::new();
+    let verdicts = entries
+        .iter()
+        .map(|Entry { event, basis, .. }| match basis {
+            Basis::Decision { revision: decided_on, .. } if *decided_on != revision => {
+                Verdict::Refused(RecordError::Stale(revision))
+            }
+            Basis::Decision { issuance, .. } => {
+                let (stream, seq) = batch.push(event);
+                intents.push(PendingIntent { issuance: *issuance, at: event.at, stream, seq });
+                Verdict::Written(None)
+            }
+            Basis::Intent(issuance) if !awaited.contains(issuance) => {
+                let mut late = failed((**event).clone(), "audit_unavailable");
+                late.id = clock.new_id();
+                late.detail.insert("late".to_owned(), true.into());
+                batch.push(&late);
+                Verdict::Refused(RecordError::Late)
+            }
+            _ => {
+                batch.push(event);
+                Verdict::Written(None)
+            }
+        })
+        .collect();
+    tx.add_pending(&intents).await?;
+    Ok(verdicts)
+}
+
+/// The same event as a `credentials.failed`: whatever was minted was not released.
+fn failed(mut event: Event, code: &'static str) -> Event {
+    event.kind = Kind::CredentialsFailed;
+    event.code = Some(code);
+    event
+}
+
+/// An intent's record as the `credentials.unknown` that ends the waiting: all that is known of the session.
+fn unknown(requested: &str, id: uuid::Uuid, at: Time) -> Result<(String, Index), StoreError> {
+    let corrupt = |problem: String| StoreError::Corrupt { table: "audit_events", problem };
+    let mut record: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(requested).map_err(|error| corrupt(error.to_string()))?;
+    record.insert("kind".to_owned(), Kind::CredentialsUnknown.as_str().into());
+    record.insert("id".to_owned(), id.to_string().into());
+    record.insert("at".to_owned(), at.to_string().into());
+    let record = serde_json_canonicalizer::to_string(&record).map_err(|error| corrupt(error.to_string()))?;
+    let index = Index::read(&record).map_err(|error| corrupt(error.to_string()))?;
+    Ok((record, index))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

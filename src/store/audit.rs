@@ -1,0 +1,400 @@
+//! The audit's tables: rows are only ever added and read; `pending` alone is taken from.
+
+use super::{
+    StoreError, Tx, on,
+    rows::{corrupt, time},
+};
+use crate::{
+    audit::{Hash, Head, Index, Row, Signature, SignedHead, StreamId},
+    model::{AccountId, IssuanceId, Principal, RoleArn, Time},
+};
+use sqlx::{FromRow, QueryBuilder};
+
+/// An intent without an outcome.
+#[derive(Clone, Debug)]
+pub struct PendingIntent {
+    /// Whose outcome is awaited.
+    pub issuance: IssuanceId,
+    /// When it was recorded.
+    pub at: Time,
+    /// Where its `credentials.requested` stands.
+    pub stream: StreamId,
+    /// And at which place.
+    pub seq: u64,
+}
+
+/// Which events are wanted; all that is set must hold, each exactly.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// An event's kind, such as `credentials.issued`.
+    pub kind: Option<String>,
+    /// Whose events.
+    pub principal: Option<Principal>,
+    /// A trusting account.
+    pub account: Option<AccountId>,
+    /// A role.
+    pub role: Option<RoleArn>,
+    /// One issuance.
+    pub issuance: Option<IssuanceId>,
+    /// From this moment on.
+    pub since: Option<Time>,
+    /// Before this moment.
+    pub until: Option<Time>,
+    /// Text that the record holds, ignoring case.
+    pub text: Option<String>,
+}
+
+/// Where a page begins, and in which order it goes.
+#[derive(Clone, Debug)]
+pub enum Page {
+    /// Newest first, by time and id; after this one where it is set.
+    Newest(Option<(Time, String)>),
+    /// Oldest first, by time and id; after this one where it is set.
+    Oldest(Option<(Time, String)>),
+    /// One stream in its own order, after this `seq`: misses nothing.
+    Stream(StreamId, u64),
+}
+
+/// An event's row with its place in time, to go on from.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The row.
+    pub row: Row,
+    /// Its time and id: where the next page goes on.
+    pub place: (Time, String),
+}
+
+#[derive(FromRow)]
+struct EventRow {
+    stream: String,
+    seq: i64,
+    record: String,
+    hash: Vec<u8>,
+    signature: Option<Vec<u8>>,
+    id: String,
+    at: i64,
+    kind: String,
+    principal: Option<String>,
+    account_id: Option<String>,
+    role_arn: Option<String>,
+    issuance_id: Option<String>,
+}
+
+impl EventRow {
+    const COLUMNS: &'static str = "e.stream, e.seq, e.record, e.hash, e.signature, e.id, e.at, e.kind, e.principal, \
+         e.account_id, e.role_arn, e.issuance_id";
+
+    fn read(self) -> Result<(Row, Index), Unreadable> {
+        let unreadable = |what: &str| Unreadable { stream: self.stream.clone(), seq: self.seq, what: what.to_owned() };
+        let stream = StreamId::parse(&self.stream).map_err(|_| unreadable("a stream that is no UUID"))?;
+        let seq = u64::try_from(self.seq).map_err(|_| unreadable("a negative place"))?;
+        let hash = Hash::from_slice(&self.hash).map_err(|_| unreadable("a hash that is not 32 bytes"))?;
+        let signature = self.signature.as_deref().map(Signature::from_slice).transpose();
+        let signature = signature.map_err(|_| unreadable("a signature that is not 64 bytes"))?;
+        let Self { record, id, at, kind, principal, account_id, role_arn, issuance_id, .. } = self;
+        let index = Index { id, at, kind, principal, account_id, role_arn, issuance_id };
+        Ok((Row { stream, seq, record, hash, signature }, index))
+    }
+}
+
+/// A row whose columns hold what this program never writes.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what}, in stream {stream} at {seq}")]
+pub struct Unreadable {
+    /// The stream's column, as it is.
+    pub stream: String,
+    /// The place's column, as it is.
+    pub seq: i64,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl From<Unreadable> for StoreError {
+    fn from(row: Unreadable) -> Self {
+        corrupt("audit_events")(row)
+    }
+}
+
+#[derive(FromRow)]
+struct HeadRow {
+    stream: String,
+    seq: i64,
+    hash: Vec<u8>,
+    signature: Option<Vec<u8>>,
+    at: i64,
+}
+
+impl HeadRow {
+    fn head(&self) -> Result<Head, StoreError> {
+        let corrupt = corrupt("audit_events");
+        let (stream, hash) = (StreamId::parse(&self.stream), Hash::from_slice(&self.hash));
+        Ok(Head { stream: stream.map_err(&corrupt)?, seq: self.seq.unsigned_abs(), hash: hash.map_err(&corrupt)? })
+    }
+
+    fn signed(&self) -> Result<SignedHead, StoreError> {
+        let signature = self.signature.as_deref().map(Signature::from_slice);
+        let signature = signature.ok_or_else(|| corrupt("audit_events")("a last row without a signature"))?;
+        let (signature, at) = (signature.map_err(corrupt("audit_events"))?, time("audit_events", self.at)?);
+        Ok(SignedHead { head: self.head()?, signature, at: Some(at) })
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+impl Tx {
+    /// Notes that a stream begins.
+    pub async fn open_stream(&mut self, stream: StreamId, at: Time) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO audit_streams (stream, opened_at) VALUES ($1, $2)";
+        on!(self, |conn| {
+            sqlx::query(SQL).bind(stream.to_string()).bind(at.as_micros()).execute(conn).await.map(|_| ())?
+        })
+    }
+
+    /// Notes that a stream is over.
+    pub async fn close_stream(&mut self, stream: StreamId, at: Time) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE audit_streams SET closed_at = $2 WHERE stream = $1";
+        on!(self, |conn| {
+            sqlx::query(SQL).bind(stream.to_string()).bind(at.as_micros()).execute(conn).await.map(|_| ())?
+        })
+    }
+
+    /// Adds rows. Sent in powers of two, so that a handful of prepared statements serves every batch.
+    pub async fn append(&mut self, mut rows: &[(Row, Index)]) -> Result<(), StoreError> {
+        while !rows.is_empty() {
+            let size = 1 << rows.len().ilog2().min(8);
+            let (some, rest) = rows.split_at(size);
+            on!(&mut *self, |conn| {
+                let mut q = QueryBuilder::new(
+                    "INSERT INTO audit_events (stream, seq, record, hash, signature, id, at, kind, principal, \
+                     account_id, role_arn, issuance_id) ",
+                );
+                q.push_values(some, |mut tuple, (row, index)| {
+                    tuple
+                        .push_bind(row.stream.to_string())
+                        .push_bind(signed(row.seq))
+                        .push_bind(row.record.as_str())
+                        .push_bind(row.hash.as_bytes().as_slice())
+                        .push_bind(row.signature.as_ref().map(|signature| signature.as_bytes().as_slice()))
+                        .push_bind(index.id.as_str())
+                        .push_bind(index.at)
+                        .push_bind(index.kind.as_str())
+                        .push_bind(index.principal.as_deref())
+                        .push_bind(index.account_id.as_deref())
+                        .push_bind(index.role_arn.as_deref())
+                        .push_bind(index.issuance_id.as_deref());
+                });
+                q.build().execute(conn).await.map(|_| ())?
+            })?;
+            rows = rest;
+        }
+        Ok(())
+    }
+
+    /// The last row of a stream, signed or not; `None` where it has none.
+    pub async fn find_head(&mut self, stream: StreamId) -> Result<Option<Head>, StoreError> {
+        const SQL: &str = "
+            SELECT stream, seq, hash, signature, at FROM audit_events WHERE stream = $1 ORDER BY seq DESC LIMIT 1";
+        let row: Option<HeadRow> =
+            on!(self, |conn| sqlx::query_as(SQL).bind(stream.to_string()).fetch_optional(conn).await?)?;
+        row.as_ref().map(HeadRow::head).transpose()
+    }
+
+    /// The hash at one place; `None` where there is no such row.
+    pub async fn find_hash(&mut self, stream: StreamId, seq: u64) -> Result<Option<Hash>, StoreError> {
+        const SQL: &str = "SELECT hash FROM audit_events WHERE stream = $1 AND seq = $2";
+        let hash: Option<Vec<u8>> = on!(self, |conn| {
+            sqlx::query_scalar(SQL).bind(stream.to_string()).bind(signed(seq)).fetch_optional(conn).await?
+        })?;
+        Ok(hash.and_then(|hash| Hash::from_slice(&hash).ok()))
+    }
+
+    /// The newest signed head of every open stream, and of those closed at or after `closed_since`; of every stream
+    /// where it is `None`.
+    pub async fn list_heads(&mut self, closed_since: Option<Time>) -> Result<Vec<SignedHead>, StoreError> {
+        const SQL: &str = "
+            SELECT e.stream, e.seq, e.hash, e.signature, e.at FROM audit_streams s
+            JOIN audit_events e ON e.stream = s.stream
+                AND e.seq = (SELECT max(newest.seq) FROM audit_events newest WHERE newest.stream = s.stream)
+            WHERE s.closed_at IS NULL OR s.closed_at >= $1
+            ORDER BY e.stream";
+        let since = closed_since.map_or(i64::MIN, Time::as_micros);
+        let rows: Vec<HeadRow> = on!(self, |conn| sqlx::query_as(SQL).bind(since).fetch_all(conn).await?)?;
+        rows.iter().map(HeadRow::signed).collect()
+    }
+
+    /// When the newest list of heads was written, by whichever run.
+    pub async fn find_last_list_of_heads(&mut self) -> Result<Option<Time>, StoreError> {
+        const SQL: &str = "
+            SELECT max(newest.at) FROM (
+                SELECT max(at) AS at FROM audit_events WHERE kind = 'stream.opened'
+                UNION ALL SELECT max(at) FROM audit_events WHERE kind = 'stream.heads') AS newest";
+        let at: Option<i64> = on!(self, |conn| sqlx::query_scalar(SQL).fetch_one(conn).await?)?;
+        at.map(|at| time("audit_events", at)).transpose()
+    }
+
+    /// Notes intents, whose outcome is awaited from now on.
+    pub async fn add_pending(&mut self, intents: &[PendingIntent]) -> Result<(), StoreError> {
+        let mut rest = intents;
+        while !rest.is_empty() {
+            let (some, more) = rest.split_at(1 << rest.len().ilog2().min(8));
+            on!(&mut *self, |conn| {
+                let mut q = QueryBuilder::new("INSERT INTO pending (issuance_id, at, stream, seq) ");
+                q.push_values(some, |mut row, intent| {
+                    row.push_bind(intent.issuance.to_string())
+                        .push_bind(intent.at.as_micros())
+                        .push_bind(intent.stream.to_string())
+                        .push_bind(signed(intent.seq));
+                });
+                q.build().execute(conn).await.map(|_| ())?
+            })?;
+            rest = more;
+        }
+        Ok(())
+    }
+
+    /// Ends the waiting for these issuances; returns those that were still awaited.
+    pub async fn remove_pending(&mut self, issuances: &[IssuanceId]) -> Result<Vec<IssuanceId>, StoreError> {
+        let mut removed = Vec::with_capacity(issuances.len());
+        let mut rest = issuances;
+        while !rest.is_empty() {
+            let (some, more) = rest.split_at(1 << rest.len().ilog2().min(8));
+            let ids: Vec<String> = on!(&mut *self, |conn| {
+                let mut q = QueryBuilder::new("DELETE FROM pending WHERE issuance_id IN (");
+                let mut list = q.separated(", ");
+                for id in some {
+                    list.push_bind(id.to_string());
+                }
+                q.push(") RETURNING issuance_id");
+                q.build_query_scalar().fetch_all(conn).await?
+            })?;
+            for id in ids {
+                removed.push(IssuanceId::parse(&id).map_err(corrupt("pending"))?);
+            }
+            rest = more;
+        }
+        Ok(removed)
+    }
+
+    /// Takes intents from before `before`, at most `limit`, oldest first, each with its `credentials.requested`
+    /// record. Two replicas never take the same one.
+    pub async fn take_orphans(&mut self, before: Time, limit: u32) -> Result<Vec<String>, StoreError> {
+        // A dialect arm: SKIP LOCKED, so that a replica frozen in the middle of a commit holds nobody up; SQLite has
+        // one writer, and no such words.
+        let mut sql = "DELETE FROM pending WHERE issuance_id IN (SELECT issuance_id FROM pending WHERE at < $1 \
+                       ORDER BY at, issuance_id LIMIT $2) RETURNING stream, seq";
+        if let Self::Postgres(_) = self {
+            sql = "DELETE FROM pending WHERE issuance_id IN (SELECT issuance_id FROM pending WHERE at < $1 \
+                   ORDER BY at, issuance_id LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING stream, seq";
+        }
+        let places: Vec<(String, i64)> = on!(&mut *self, |conn| {
+            sqlx::query_as(sql).bind(before.as_micros()).bind(i64::from(limit)).fetch_all(conn).await?
+        })?;
+        let mut records = Vec::with_capacity(places.len());
+        for (stream, seq) in places {
+            const SQL: &str = "SELECT record FROM audit_events WHERE stream = $1 AND seq = $2";
+            let record: Option<String> =
+                on!(&mut *self, |conn| sqlx::query_scalar(SQL).bind(&stream).bind(seq).fetch_optional(conn).await?)?;
+            records.push(record.ok_or_else(|| corrupt("pending")("an intent without its event"))?);
+        }
+        Ok(records)
+    }
+
+    /// At most `limit` events that the filter lets through.
+    pub async fn list_events(
+        &mut self,
+        filter: &EventFilter,
+        page: &Page,
+        limit: u32,
+    ) -> Result<Vec<Listed>, StoreError> {
+        // A dialect arm: LIKE ignores case in SQLite only.
+        let like = if matches!(self, Self::Postgres(_)) { " ILIKE " } else { " LIKE " };
+        let rows: Vec<EventRow> = on!(self, |conn| {
+            let mut q = QueryBuilder::new("SELECT ");
+            q.push(EventRow::COLUMNS).push(" FROM audit_events e WHERE 1 = 1");
+            let equal = [
+                ("e.kind", filter.kind.clone()),
+                ("e.principal", filter.principal.as_ref().map(ToString::to_string)),
+                ("e.account_id", filter.account.as_ref().map(ToString::to_string)),
+                ("e.role_arn", filter.role.as_ref().map(ToString::to_string)),
+                ("e.issuance_id", filter.issuance.as_ref().map(ToString::to_string)),
+            ];
+            for (column, value) in equal {
+                if let Some(value) = value {
+                    q.push(" AND ").push(column).push(" = ").push_bind(value);
+                }
+            }
+            if let Some(since) = filter.since {
+                q.push(" AND e.at >= ").push_bind(since.as_micros());
+            }
+            if let Some(until) = filter.until {
+                q.push(" AND e.at < ").push_bind(until.as_micros());
+            }
+            if let Some(text) = &filter.text {
+                q.push(" AND e.record").push(like).push_bind(containing(text)).push(" ESCAPE '!'");
+            }
+            match page {
+                Page::Newest(after) => {
+                    if let Some((at, id)) = after {
+                        q.push(" AND (e.at, e.id) < (").push_bind(at.as_micros());
+                        q.push(", ").push_bind(id.as_str()).push(")");
+                    }
+                    q.push(" ORDER BY e.at DESC, e.id DESC");
+                }
+                Page::Oldest(after) => {
+                    if let Some((at, id)) = after {
+                        q.push(" AND (e.at, e.id) > (").push_bind(at.as_micros());
+                        q.push(", ").push_bind(id.as_str()).push(")");
+                    }
+                    q.push(" ORDER BY e.at, e.id");
+                }
+                Page::Stream(stream, after) => {
+                    q.push(" AND e.stream = ").push_bind(stream.to_string());
+                    q.push(" AND e.seq > ").push_bind(signed(*after)).push(" ORDER BY e.seq");
+                }
+            }
+            q.push(" LIMIT ").push_bind(i64::from(limit));
+            q.build_query_as().fetch_all(conn).await?
+        })?;
+        let listed = rows.into_iter().map(|row| {
+            let place = (time("audit_events", row.at)?, row.id.clone());
+            Ok(Listed { row: row.read()?.0, place })
+        });
+        listed.collect()
+    }
+
+    /// At most `limit` rows of the whole audit by stream and `seq`, after `after`, with their index columns: what
+    /// `verify` reads.
+    pub async fn list_rows(
+        &mut self,
+        after: Option<(&str, i64)>,
+        limit: u32,
+    ) -> Result<Vec<Result<(Row, Index), Unreadable>>, StoreError> {
+        let rows: Vec<EventRow> = on!(self, |conn| {
+            let mut q = QueryBuilder::new("SELECT ");
+            q.push(EventRow::COLUMNS).push(" FROM audit_events e");
+            if let Some((stream, seq)) = after {
+                q.push(" WHERE (e.stream, e.seq) > (").push_bind(stream);
+                q.push(", ").push_bind(seq).push(")");
+            }
+            q.push(" ORDER BY e.stream, e.seq LIMIT ").push_bind(i64::from(limit));
+            q.build_query_as().fetch_all(conn).await?
+        })?;
+        Ok(rows.into_iter().map(EventRow::read).collect())
+    }
+}
+
+/// A LIKE pattern for any text around `text`, whose own wildcards are escaped by `!`.
+fn containing(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

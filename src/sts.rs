@@ -1,0 +1,187 @@
+//! AWS STS: AssumeRole, who the broker itself is, and the credentials that must not leave without a receipt.
+//!
+//! Wraps `aws_sdk_sts::Client`. Must never decide who may do what: it is told the role, and asks for proof
+//! ([`Intent`]) that the audit knows of it.
+
+mod error;
+mod minted;
+
+pub use error::{Missing, StsError, StsProblem};
+pub use minted::{Facts, Minted, Released, WrongReceipt};
+
+use crate::{
+    clock::Clock,
+    model::{
+        AccountId, ExternalId, Partition, RoleArn, SessionDuration, SessionName, SessionPolicy, SourceIdentity, Tags,
+    },
+    recorder::Intent,
+};
+use arc_swap::ArcSwapOption;
+use aws_config::{
+    BehaviorVersion, Region, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
+    timeout::TimeoutConfig,
+};
+use aws_sdk_sts::types::Tag;
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        interceptors::{Intercept, context::BeforeTransmitInterceptorContextRef, dyn_dispatch_hint},
+        runtime_components::RuntimeComponents,
+    },
+};
+use aws_smithy_types::config_bag::ConfigBag;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+/// For one call with all its attempts: an answer must come within 20 s with STS silent, both rows included.
+const CALL_LIMIT: Duration = Duration::from_secs(12);
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// A throttled or broken answer is tried again this often in all. A silent STS is not: the call's limit ends it. An
+/// attempt too many does no harm that the intent does not cover: all carry the one session name.
+const ATTEMPTS: u32 = 3;
+
+/// Who the broker is at AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerIdentity {
+    /// Its ARN.
+    pub arn: String,
+    /// The trusted account.
+    pub account: AccountId,
+    /// Whether it is itself an assumed role: AWS then makes no session longer than an hour (role chaining).
+    pub chained: bool,
+}
+
+/// One AssumeRole call.
+#[derive(Clone, Copy, Debug)]
+pub struct AssumeRole<'a> {
+    /// The role.
+    pub role: &'a RoleArn,
+    /// The derived session name.
+    pub session_name: &'a SessionName,
+    /// The derived source identity, unless the role says none.
+    pub source_identity: Option<&'a SourceIdentity>,
+    /// The trusting account's.
+    pub external_id: Option<&'a ExternalId>,
+    /// How long.
+    pub duration: SessionDuration,
+    /// The grant's or the caller's.
+    pub session_policy: Option<&'a SessionPolicy>,
+    /// The role's.
+    pub session_tags: &'a Tags,
+}
+
+/// STS at the regional endpoint. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sts {
+    client: aws_sdk_sts::Client,
+    partition: Partition,
+    identity: Arc<ArcSwapOption<BrokerIdentity>>,
+    clock: Clock,
+}
+
+impl Sts {
+    /// Reads the standard `AWS_*` variables, profiles and `AWS_ENDPOINT_URL_STS`; calls nothing yet.
+    pub async fn connect(region: &str, clock: Clock) -> Self {
+        let time_outs = TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_timeout(CALL_LIMIT).build();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .timeout_config(time_outs)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            // It watches downloads; these answers are two kilobytes.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .load()
+            .await;
+        let client = aws_sdk_sts::Client::new(&config);
+        Self { client, partition: Partition::of_region(region), identity: Arc::default(), clock }
+    }
+
+    /// The broker's own partition: that of every role it can assume.
+    #[must_use]
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// Who the broker is, once [`Sts::identify`] has found out.
+    #[must_use]
+    pub fn identity(&self) -> Option<Arc<BrokerIdentity>> {
+        self.identity.load_full()
+    }
+
+    /// Asks AWS who the broker is, and keeps it.
+    pub async fn identify(&self) -> Result<Arc<BrokerIdentity>, StsError> {
+        let answer = self.client.get_caller_identity().send().await.map_err(|error| StsError::of(&error, 1))?;
+        let nonsense = || StsError::nonsense("an identity that makes no sense", None, 1);
+        let arn = answer.arn().ok_or_else(nonsense)?.to_owned();
+        let account = answer.account().and_then(|id| AccountId::parse(id).ok()).ok_or_else(nonsense)?;
+        let mut parts = arn.split(':');
+        let (partition, service) = (parts.nth(1).unwrap_or_default(), parts.next().unwrap_or_default());
+        if partition != self.partition.as_str() {
+            return Err(StsError::nonsense("an identity in another partition than the configured region", None, 1));
+        }
+        let chained = service == "sts" && arn.contains(":assumed-role/");
+        let identity = Arc::new(BrokerIdentity { arn, account, chained });
+        self.identity.store(Some(identity.clone()));
+        Ok(identity)
+    }
+
+    /// Calls AssumeRole. What comes back stays locked up until a receipt for this issuance releases it.
+    pub async fn assume_role(&self, intent: &Intent, call: AssumeRole<'_>) -> Result<Minted, StsError> {
+        let attempts = Attempts::default();
+        let tags = call.session_tags.iter().map(|(key, value)| {
+            #[expect(clippy::expect_used, reason = "both members are set")]
+            Tag::builder().key(key).value(value).build().expect("a tag with key and value")
+        });
+        let tags: Vec<Tag> = tags.collect();
+        let seconds = i32::try_from(call.duration.seconds()).unwrap_or(i32::MAX);
+        let answer = self
+            .client
+            .assume_role()
+            .role_arn(call.role.to_string())
+            .role_session_name(call.session_name.as_str())
+            .set_source_identity(call.source_identity.map(|identity| identity.as_str().to_owned()))
+            .set_external_id(call.external_id.map(|id| id.expose().to_owned()))
+            .duration_seconds(seconds)
+            .set_policy(call.session_policy.map(|policy| policy.as_str().to_owned()))
+            .set_tags((!tags.is_empty()).then_some(tags))
+            .customize()
+            .interceptor(attempts.clone())
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => Minted::read(answer, intent.issuance(), &call, self.clock.now(), attempts.count()),
+            Err(error) => Err(StsError::of(&error, attempts.count())),
+        }
+    }
+}
+
+/// Counts the attempts of one call.
+#[derive(Clone, Debug, Default)]
+struct Attempts(Arc<AtomicU32>);
+
+impl Attempts {
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+use aws_sdk_sts::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+/// A call to STS that brought no credentials.
+#[derive(Debug, thiserror::Error)]
+#[error("STS: {problem}")]
+pub struct StsError {
+    /// What is wrong.
+    pub problem: StsProblem,
+    /// AWS's name for the call, where there was an answer.
+    pub request_id: Option<String>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// AWS's own words, for the log: they may name the broker's ARN.
+    pub aws_words: Option<String>,
+}
+
+/// What is wrong, as far as a caller or an operator can do something about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StsProblem {
+    /// AWS said no: what can be missing, the likeliest first.
+    #[error("refused")]
+    Refused(Vec<Missing>),
+    /// The session policy is no policy document to IAM.
+    #[error("malformed session policy")]
+    PolicyMalformed,
+    /// Session policy and tags together are over the packed limit.
+    #[error("session policy and tags are too large")]
+    PolicyTooLarge,
+    /// Too many calls in this account and region.
+    #[error("throttled")]
+    Throttled,
+    /// Away, silent, broken, or making no sense.
+    #[error("unavailable: {0}")]
+    Unavailable(&'static str),
+}
+
+/// A piece of trust that AWS can have missed. AccessDenied looks the same whichever side refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The role, or the broker as a principal of its trust policy.
+    Principal,
+    /// The external ID.
+    ExternalId,
+    /// `sts:TagSession`.
+    TagSession,
+    /// `sts:SetSourceIdentity`.
+    SetSourceIdentity,
+    /// A session that long.
+    Duration,
+    /// STS is not activated in the region.
+    Region,
+    /// The broker's own credentials.
+    BrokerCredentials,
+    /// Something that AWS's message tells only to the operator.
+    Other,
+}
+
+impl Missing {
+    /// What to look at, as a sentence.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Principal => {
+                "The role may not exist, its trust policy may not name the broker as principal, or the broker's own policy may not allow sts:AssumeRole on it."
+            }
+            Self::ExternalId => {
+                "The trust policy may ask for another external ID than the allowlist has for this account."
+            }
+            Self::TagSession => {
+                "The trust policy, or the broker's own policy, may lack sts:TagSession: the role has session tags."
+            }
+            Self::SetSourceIdentity => {
+                "The trust policy, or the broker's own policy, may lack sts:SetSourceIdentity; or the allowlist says source_identity = false for the role."
+            }
+            Self::Duration => "The role's maximum session duration in IAM is shorter than the session asked for.",
+            Self::Region => "STS is not activated for the account in the broker's region.",
+            Self::BrokerCredentials => {
+                "AWS does not accept the broker's own credentials: its operator must renew them."
+            }
+            Self::Other => "AWS refused the request; its words are in the broker's log under this request id.",
+        }
+    }
+}
+
+impl StsError {
+    pub(super) fn nonsense(what: &'static str, request_id: Option<String>, attempts: u32) -> Self {
+        Self { problem: StsProblem::Unavailable(what), request_id, attempts, aws_words: None }
+    }
+
+    pub(super) fn of<E>(error: &SdkError<E, HttpResponse>, attempts: u32) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        SdkError<E, HttpResponse>: RequestId,
+    {
+        let request_id = error.request_id().map(str::to_owned);
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let problem = match error {
+            SdkError::TimeoutError(_) => StsProblem::Unavailable("no answer in time"),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => StsProblem::Unavailable("no answer in time"),
+            SdkError::DispatchFailure(_) => {
+                StsProblem::Unavailable("no connection, or no credentials of the broker's own")
+            }
+            SdkError::ConstructionFailure(_) => StsProblem::Unavailable("the call could not be made up"),
+            SdkError::ServiceError(_) => problem_of(
+                error.code().unwrap_or_default(),
+                error.message().unwrap_or_default(),
+                status.unwrap_or_default(),
+            ),
+            _ => StsProblem::Unavailable("an answer that makes no sense"),
+        };
+        let words = match (error.code(), error.message()) {
+            (None, None) => aws_smithy_types::error::display::DisplayErrorContext(error).to_string(),
+            (code, message) => format!("{}: {}", code.unwrap_or("?"), message.unwrap_or("?")),
+        };
+        Self { problem, request_id, attempts: attempts.max(1), aws_words: Some(words) }
+    }
+}
+
+fn problem_of(code: &str, message: &str, status: u16) -> StsProblem {
+    let refused = |missing| StsProblem::Refused(vec![missing]);
+    match code {
+        "AccessDenied" | "AccessDeniedException" if message.contains("sts:TagSession") => refused(Missing::TagSession),
+        "AccessDenied" | "AccessDeniedException" if message.contains("sts:SetSourceIdentity") => {
+            refused(Missing::SetSourceIdentity)
+        }
+        "AccessDenied" | "AccessDeniedException" => StsProblem::Refused(vec![
+            Missing::Principal,
+            Missing::ExternalId,
+            Missing::TagSession,
+            Missing::SetSourceIdentity,
+        ]),
+        "ValidationError" | "ValidationException" if message.contains("DurationSeconds") => refused(Missing::Duration),
+        "RegionDisabledException" | "RegionDisabled" => refused(Missing::Region),
+        "MalformedPolicyDocument" | "MalformedPolicyDocumentException" => StsProblem::PolicyMalformed,
+        "PackedPolicyTooLarge" | "PackedPolicyTooLargeException" => StsProblem::PolicyTooLarge,
+        "Throttling" | "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded" | "SlowDown" => {
+            StsProblem::Throttled
+        }
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "InvalidClientTokenId"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "OptInRequired" => refused(Missing::BrokerCredentials),
+        _ if status == 429 => StsProblem::Throttled,
+        _ if (400..500).contains(&status) && !code.is_empty() => refused(Missing::Other),
+        _ => StsProblem::Unavailable("an error of its own"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_aws_says_becomes_what_to_do() {
+        use Missing::*;
+        let refused = |missing: &[Missing]| StsProblem::Refused(missing.to_vec());
+        for (code, message, status, problem) in [
+            ("AccessDenied", "User: x is not authorized to perform: sts:TagSession on y", 403, refused(&[TagSession])),
+            ("AccessDenied", "… sts:SetSourceIdentity …", 403, refused(&[SetSourceIdentity])),
+            (
+                "AccessDenied",
+                "… sts:AssumeRole …",
+                403,
+                refused(&[Principal, ExternalId, TagSession, SetSourceIdentity]),
+            ),
+            (
+                "ValidationError",
+                "The requested DurationSeconds exceeds the MaxSessionDuration",
+                400,
+                refused(&[Duration]),
+            ),
+            ("ValidationError", "something else", 400, refused(&[Other])),
+            ("Throttling", "Rate exceeded", 400, StsProblem::Throttled),
+            ("", "", 429, StsProblem::Throttled),
+            ("ExpiredToken", "", 403, refused(&[BrokerCredentials])),
+            ("PackedPolicyTooLarge", "", 400, StsProblem::PolicyTooLarge),
+            ("MalformedPolicyDocument", "", 400, StsProblem::PolicyMalformed),
+            ("RegionDisabledException", "", 403, refused(&[Region])),
+            ("InternalFailure", "", 500, StsProblem::Unavailable("an error of its own")),
+            ("", "", 400, StsProblem::Unavailable("an error of its own")),
+        ] {
+            assert_eq!(problem_of(code, message, status), problem, "{code} {message}");
+        }
+    }
+}

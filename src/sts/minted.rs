@@ -1,0 +1,144 @@
+use super::{AssumeRole, StsError};
+use crate::{
+    model::{IssuanceId, Time},
+    recorder::Receipt,
+    secret::Secret,
+};
+use aws_sdk_sts::{
+    operation::{RequestId, assume_role::AssumeRoleOutput},
+    types::Credentials,
+};
+use std::time::Duration;
+
+/// How much longer than asked a session may last before the answer makes no sense: two clocks and a slow call.
+const SLACK: Duration = Duration::from_mins(5);
+
+/// What the audit may know of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The public half of the credentials.
+    pub access_key_id: String,
+    /// When they end.
+    pub expires_at: Time,
+    /// `AROA…:<session name>`: what CloudTrail and a revocation go by.
+    pub assumed_role_id: String,
+    /// `arn:…:sts::…:assumed-role/…`.
+    pub assumed_role_arn: String,
+    /// AWS's name for the call.
+    pub request_id: Option<String>,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// Credentials that exist but are not released. Dropping them zeroes the secrets; there is no way to read these but
+/// [`Minted::release`].
+///
+/// ```compile_fail
+/// fn leak(minted: hallpass::sts::Minted) -> String {
+///     minted.secret_access_key.expose().to_owned()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Minted {
+    issuance: IssuanceId,
+    facts: Facts,
+    secret_access_key: Secret,
+    session_token: Secret,
+}
+
+/// Credentials whose row is on disk: the only thing that becomes an answer.
+#[derive(Debug)]
+pub struct Released {
+    issuance: IssuanceId,
+    facts: Facts,
+    secret_access_key: Secret,
+    session_token: Secret,
+}
+
+/// A receipt for another issuance.
+#[derive(Debug, thiserror::Error)]
+#[error("the receipt is another issuance's")]
+pub struct WrongReceipt;
+
+impl Minted {
+    /// Checks that the answer is the one to this call, and locks the secrets up.
+    pub(super) fn read(
+        answer: AssumeRoleOutput,
+        issuance: IssuanceId,
+        call: &AssumeRole<'_>,
+        now: Time,
+        attempts: u32,
+    ) -> Result<Self, StsError> {
+        let request_id = answer.request_id().map(str::to_owned);
+        let nonsense = |what| StsError::nonsense(what, request_id.clone(), attempts);
+        let Some(Credentials { access_key_id, secret_access_key, session_token, expiration, .. }) = answer.credentials
+        else {
+            return Err(nonsense("an answer without credentials"));
+        };
+        let (secret_access_key, session_token) = (Secret::new(secret_access_key), Secret::new(session_token));
+        if access_key_id.len() < 16 || secret_access_key.expose().is_empty() || session_token.expose().is_empty() {
+            return Err(nonsense("an answer with half of the credentials"));
+        }
+        let expires_at = Time::from_seconds(expiration.secs()).ok_or_else(|| nonsense("an end out of time"))?;
+        if expires_at <= now || expires_at > now.plus(call.duration.as_duration() + SLACK) {
+            return Err(nonsense("credentials with an end that was not asked for"));
+        }
+        let user = answer.assumed_role_user.ok_or_else(|| nonsense("an answer that does not say who"))?;
+        let role = call.role;
+        let expected =
+            format!("arn:{}:sts::{}:assumed-role/{}/{}", role.partition, role.account, role.name, call.session_name);
+        if user.arn != expected {
+            return Err(nonsense("credentials for another session than asked for"));
+        }
+        let facts = Facts {
+            access_key_id,
+            expires_at,
+            assumed_role_id: user.assumed_role_id,
+            assumed_role_arn: user.arn,
+            request_id,
+            attempts,
+        };
+        Ok(Self { issuance, facts, secret_access_key, session_token })
+    }
+
+    /// What the audit may know.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Lets the credentials go, against proof that this issuance's row is on disk.
+    pub fn release(self, receipt: Receipt) -> Result<Released, WrongReceipt> {
+        if receipt.issuance() != self.issuance {
+            return Err(WrongReceipt);
+        }
+        let Self { issuance, facts, secret_access_key, session_token } = self;
+        Ok(Released { issuance, facts, secret_access_key, session_token })
+    }
+}
+
+impl Released {
+    /// Whose credentials they are.
+    #[must_use]
+    pub fn issuance(&self) -> IssuanceId {
+        self.issuance
+    }
+
+    /// What the audit knows.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The secret half, for the answer's body.
+    #[must_use]
+    pub fn secret_access_key(&self) -> &Secret {
+        &self.secret_access_key
+    }
+
+    /// The session token, for the answer's body.
+    #[must_use]
+    pub fn session_token(&self) -> &Secret {
+        &self.session_token
+    }
+}
