@@ -13,7 +13,7 @@ mod stream;
 mod verify;
 
 pub use chain::{Hash, Head, Heads, Row, Signature, SignedHead, StreamId};
-pub use event::{Auth, AuthMethod, Client, Event, Kind, Purpose};
+pub use event::{Actor, Auth, AuthMethod, Client, Event, Kind, Purpose};
 pub use export::{LineError, csv_header, csv_line, jsonl_line, parse_jsonl_line};
 pub use fold::{Admit, Folder};
 pub use key::{KeyError, PublicKey, SigningKey};

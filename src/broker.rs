@@ -7,11 +7,10 @@ mod error;
 mod events;
 
 pub use error::IssueError;
-pub use events::Context;
 
 use crate::{
     allowlist::{Ask, Asker, Candidates, Explanation, Permit, Refusal, decide, explain},
-    audit::Purpose,
+    audit::{Actor, Purpose},
     clock::Clock,
     identity::Caller,
     model::{IssuanceId, Principal, RoleArn, RoleRef, SessionName, SourceIdentity},
@@ -85,9 +84,9 @@ impl Broker {
     /// Issues credentials for one role, or says why not; either is on record before this returns.
     ///
     /// Runs in a task of its own: a client that hangs up takes its answer away, not the issuance.
-    pub async fn issue(&self, caller: Arc<Caller>, request: Request, context: Context) -> Result<Issued, IssueError> {
+    pub async fn issue(&self, caller: Arc<Caller>, actor: Actor, request: Request) -> Result<Issued, IssueError> {
         let inner = self.0.clone();
-        let issuing = self.0.tracker.spawn(async move { inner.issue(&caller, request, context).await });
+        let issuing = self.0.tracker.spawn(async move { inner.issue(&caller, &actor, &request).await });
         issuing.await.unwrap_or(Err(IssueError::Broken))
     }
 
@@ -99,10 +98,10 @@ impl Broker {
 }
 
 impl Inner {
-    async fn issue(&self, caller: &Caller, request: Request, context: Context) -> Result<Issued, IssueError> {
+    async fn issue(&self, caller: &Caller, actor: &Actor, request: &Request) -> Result<Issued, IssueError> {
         let id = IssuanceId::new(self.clock.new_id());
         let chained = self.chained()?;
-        let asker = asker(caller, &context);
+        let asker = asker(caller, actor);
         let mut kept = self.find_kept(&asker, &request.role);
         for _ in 0..DECISIONS {
             // Only a permit may rest on what is kept: the intent confirms its revision. A refusal is asked anew.
@@ -114,9 +113,9 @@ impl Inner {
             let permit = match decide(&grounds.candidates, &asker, &request.ask, chained, self.clock.now()) {
                 Ok(permit) => permit,
                 Err(_) if !fresh => continue,
-                Err(refusal) => return Err(self.refuse(caller, &request, &context, &grounds, refusal).await),
+                Err(refusal) => return Err(self.refuse(actor, request, &grounds, refusal).await),
             };
-            match self.go_through(id, caller, &request, &context, &grounds.candidates, permit).await {
+            match self.go_through(id, actor, request, &grounds.candidates, permit).await {
                 Err(IssueError::Stale) => {}
                 done => return done,
             }
@@ -124,15 +123,8 @@ impl Inner {
         Err(IssueError::Busy)
     }
 
-    async fn refuse(
-        &self,
-        caller: &Caller,
-        request: &Request,
-        context: &Context,
-        grounds: &Kept,
-        refusal: Refusal,
-    ) -> IssueError {
-        let event = events::denied(&self.clock, caller, request, context, &grounds.candidates, &refusal);
+    async fn refuse(&self, actor: &Actor, request: &Request, grounds: &Kept, refusal: Refusal) -> IssueError {
+        let event = events::denied(&self.clock, actor, request, &grounds.candidates, &refusal);
         match self.recorder.record(event).await {
             Ok(()) => IssueError::Refused(refusal),
             Err(error) => IssueError::from(error),
@@ -143,14 +135,13 @@ impl Inner {
     async fn go_through(
         &self,
         id: IssuanceId,
-        caller: &Caller,
+        actor: &Actor,
         request: &Request,
-        context: &Context,
         candidates: &Candidates,
         permit: Permit,
     ) -> Result<Issued, IssueError> {
         let Some((account, role)) = &candidates.role else { return Err(IssueError::Stale) };
-        let principal = caller.principal();
+        let principal = &actor.principal;
         let issuance = Issuance {
             id,
             role: role.arn(self.sts.partition()),
@@ -160,7 +151,7 @@ impl Inner {
             revision: candidates.revision,
             permit,
         };
-        let requested = events::requested(&self.clock, caller, request, context, &issuance);
+        let requested = events::requested(&self.clock, actor, request, &issuance);
         let intent = self.recorder.intend(requested.clone(), id, candidates.revision).await?;
         let call = AssumeRole {
             role: &issuance.role,
@@ -218,11 +209,11 @@ impl Inner {
 }
 
 /// Who asks, as the decision sees them.
-fn asker(caller: &Caller, context: &Context) -> Asker {
+pub fn asker(caller: &Caller, actor: &Actor) -> Asker {
     Asker {
         principal: caller.principal().clone(),
         groups: caller.groups().to_vec(),
-        address: context.client.ip,
+        address: actor.client.as_ref().and_then(|client| client.ip),
         session_ends: caller.session_ends(),
     }
 }

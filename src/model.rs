@@ -22,7 +22,7 @@ pub use policy::{PolicyError, SessionPolicy};
 pub use principal::{IssuerName, Name, Principal, PrincipalKind};
 pub use role::{AccountRef, Role, RoleArn, RoleName, RolePath, RoleRef};
 pub use session::{IssuanceId, SessionName, SourceIdentity};
-pub use text::{Reason, UserAgent};
+pub use text::{Reason, UserAgent, with_causes};
 pub use time::{SessionDuration, Time, parse_duration};
 
 /// Why a text is not what it should be: what was expected, in words that go into an error message.

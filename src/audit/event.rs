@@ -129,6 +129,33 @@ pub struct Client {
     pub user_agent: Option<UserAgent>,
 }
 
+/// Who does something, by what they were made out, and where their request came from: the head of every event that
+/// somebody causes.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Who.
+    pub principal: Principal,
+    /// By what they were made out.
+    pub auth: Auth,
+    /// From where; `None` for an operator at the database.
+    pub client: Option<Client>,
+    /// The request's id, where it came over HTTP.
+    pub request_id: Option<String>,
+}
+
+impl Actor {
+    /// An event of this kind that they cause, with nothing else known yet.
+    #[must_use]
+    pub fn event(&self, kind: Kind, id: Uuid, at: Time) -> Event {
+        let mut event = Event::new(kind, id, at);
+        event.principal = Some(self.principal.clone());
+        event.auth = Some(self.auth.clone());
+        event.client.clone_from(&self.client);
+        event.request_id.clone_from(&self.request_id);
+        event
+    }
+}
+
 /// By which door credentials were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -216,6 +243,7 @@ impl Event {
             via: None,
         }
     }
+
     /// Notes the role reference as it was asked for, where no ARN is known for it: `detail.role`. Two denials of
     /// different unknown roles are then told apart.
     pub fn set_requested_role(&mut self, role: &RoleRef) {

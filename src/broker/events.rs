@@ -3,21 +3,11 @@
 use super::{IssueError, Request};
 use crate::{
     allowlist::{Candidates, Permit, Refusal},
-    audit::{Client, Event, Kind},
+    audit::{Actor, Event, Kind},
     clock::Clock,
-    identity::Caller,
     model::{IssuanceId, RoleArn, SessionName, SourceIdentity, Tags},
     sts::Facts,
 };
-
-/// Where a request came from, for the record.
-#[derive(Clone, Debug, Default)]
-pub struct Context {
-    /// The client.
-    pub client: Client,
-    /// The request's id.
-    pub request_id: String,
-}
 
 /// One issuance, all that is known before the call.
 #[derive(Debug)]
@@ -31,27 +21,22 @@ pub(super) struct Issuance<'a> {
     pub(super) permit: Permit,
 }
 
-fn begun(clock: &Clock, kind: Kind, caller: &Caller, request: &Request, context: &Context) -> Event {
-    let mut event = Event::new(kind, clock.new_id(), clock.now());
-    event.principal = Some(caller.principal().clone());
-    event.auth = Some(caller.auth().clone());
-    event.client = Some(context.client.clone());
-    event.request_id = Some(context.request_id.clone());
+fn begun(clock: &Clock, kind: Kind, actor: &Actor, request: &Request) -> Event {
+    let mut event = actor.event(kind, clock.new_id(), clock.now());
     event.purpose = Some(request.purpose);
-    event.reason = request.ask.reason.clone();
+    event.reason.clone_from(&request.ask.reason);
     event
 }
 
 /// The allowlist said no. The requested reference stands in the detail: there may be no such role.
 pub(super) fn denied(
     clock: &Clock,
-    caller: &Caller,
+    actor: &Actor,
     request: &Request,
-    context: &Context,
     candidates: &Candidates,
     refusal: &Refusal,
 ) -> Event {
-    let mut event = begun(clock, Kind::CredentialsDenied, caller, request, context);
+    let mut event = begun(clock, Kind::CredentialsDenied, actor, request);
     event.account_id = candidates.role.as_ref().map(|(account, _)| account.id.clone());
     event.allowlist_revision = Some(candidates.revision);
     event.duration_seconds = request.ask.duration.map(|duration| duration.seconds());
@@ -80,14 +65,8 @@ pub(super) fn denied(
 }
 
 /// The intent: everything a revocation would need, even after a crash.
-pub(super) fn requested(
-    clock: &Clock,
-    caller: &Caller,
-    request: &Request,
-    context: &Context,
-    issuance: &Issuance<'_>,
-) -> Event {
-    let mut event = begun(clock, Kind::CredentialsRequested, caller, request, context);
+pub(super) fn requested(clock: &Clock, actor: &Actor, request: &Request, issuance: &Issuance<'_>) -> Event {
+    let mut event = begun(clock, Kind::CredentialsRequested, actor, request);
     let permit = &issuance.permit;
     event.account_id = Some(issuance.role.account.clone());
     event.role_arn = Some(issuance.role.clone());

@@ -19,6 +19,19 @@ pub(super) fn is_clean(text: &str) -> bool {
     is_nfc(text) && !text.chars().any(is_hidden)
 }
 
+/// An error with everything behind it, for a log: `it: its cause: the cause of that`.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 /// Why someone asks for access, in their own words: 1 to 512 characters, NFC, no control or format characters.
 /// A blank reason is none.
 #[derive(Clone, Debug, PartialEq, Eq)]

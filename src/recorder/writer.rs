@@ -7,7 +7,7 @@ use super::{
 use crate::{
     audit::{Event, Folder, Index, Kind, SigningKey},
     clock::Clock,
-    model::{IssuanceId, Time},
+    model::{IssuanceId, Time, with_causes},
     store::{ChangeError, Changed, PendingIntent, Store, StoreError, Tx},
 };
 use std::{
@@ -151,7 +151,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::error!(error = %chain(&error), events = entries.len(), "the audit cannot be written");
+                tracing::error!(error = %with_causes(&error), events = entries.len(), "the audit cannot be written");
                 for entry in entries {
                     let _ = entry.reply.send(Err(RecordError::Unavailable));
                 }
@@ -261,7 +261,7 @@ impl Writer {
         let mut attempted = None;
         let work = timeout(COMMIT_LIMIT, self.write_aside_within(last, &mut attempted)).await;
         if let Err(error) = work.unwrap_or(Err(StoreError::Silent)) {
-            tracing::warn!(error = %chain(&error), "the audit's housekeeping has to wait");
+            tracing::warn!(error = %with_causes(&error), "the audit's housekeeping has to wait");
             if let Some(attempted) = attempted {
                 self.doubt = Some(Doubt { attempted, dropped: Vec::new() });
             }
@@ -358,15 +358,4 @@ fn unknown(requested: &str, id: uuid::Uuid, at: Time) -> Result<(String, Index),
     let record = serde_json_canonicalizer::to_string(&record).map_err(|error| corrupt(error.to_string()))?;
     let index = Index::read(&record).map_err(|error| corrupt(error.to_string()))?;
     Ok((record, index))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -17,6 +17,16 @@ impl Tx {
         rows.into_iter().map(BlockRow::read).collect()
     }
 
+    /// One block.
+    pub async fn find_block(&mut self, id: &GrantId) -> Result<Option<Block>, StoreError> {
+        let row: Option<BlockRow> = on!(self, |conn| {
+            let mut q = QueryBuilder::new("SELECT ");
+            q.push(BlockRow::COLUMNS).push(" FROM blocks b WHERE b.id = ").push_bind(id.as_str());
+            q.build_query_as().fetch_optional(conn).await?
+        })?;
+        row.map(BlockRow::read).transpose()
+    }
+
     pub(super) async fn add_block(&mut self, block: &Block) -> Result<(), StoreError> {
         const SQL: &str = "
             INSERT INTO blocks (id, principal, account_id, role_name, reason, until_at, created_by, created_at)

@@ -20,6 +20,16 @@ impl Tx {
         rows.into_iter().map(GrantRow::read).collect()
     }
 
+    /// One single grant.
+    pub async fn find_single_grant(&mut self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
+        let row: Option<GrantRow> = on!(self, |conn| {
+            let mut q = QueryBuilder::new("SELECT ");
+            q.push(GrantRow::COLUMNS).push(" FROM grants g WHERE g.origin = 'api' AND g.id = ").push_bind(id.as_str());
+            q.build_query_as().fetch_optional(conn).await?
+        })?;
+        row.map(GrantRow::read).transpose()
+    }
+
     /// Every grant, of the file and single: for a plan, which compares all of them.
     pub(super) async fn list_all_grants(&mut self) -> Result<Vec<Grant>, StoreError> {
         let rows: Vec<GrantRow> = on!(self, |conn| {

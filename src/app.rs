@@ -1,0 +1,199 @@
+//! The wiring: `App::build` puts every room below together, for `serve`, for the commands at the database and for the
+//! tests alike. The only place that does.
+
+mod key;
+
+pub use key::{KeyFileError, keygen, load_key};
+
+use crate::{
+    access::{Access, Powers},
+    audit::Hash,
+    broker::Broker,
+    clock::Clock,
+    config::{Config, DatabaseUrl},
+    evidence::Evidence,
+    identity::{Identity, IdentityError},
+    model::{IpNet, sha256},
+    recorder::{Recorder, Run},
+    store::{Pending, Store, StoreError},
+    sts::Sts,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How often AWS is asked who the broker is, until it says.
+const IDENTIFY_EVERY: Duration = Duration::from_secs(5);
+
+/// Why the service cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The database.
+    #[error("{0}; check database.url, and that the database runs")]
+    Store(#[from] StoreError),
+    /// The schema is behind.
+    #[error("the database needs migrations {0:?}: run `hallpass migrate`, or `hallpass serve --migrate`")]
+    Pending(Vec<i64>),
+    /// The schema is ahead.
+    #[error(
+        "the database has moved on and works with schema version {oldest} and newer; this program knows {known}: run a newer hallpass"
+    )]
+    TooNew {
+        /// What the database asks for.
+        oldest: i64,
+        /// What this program knows.
+        known: i64,
+    },
+    /// The audit key.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The issuers.
+    #[error("the issuers cannot be used: {0}")]
+    Identity(#[from] IdentityError),
+}
+
+/// The rooms of one running service. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// The audit's writer.
+    pub recorder: Recorder,
+    /// Who is calling.
+    pub identity: Identity,
+    /// AWS.
+    pub sts: Sts,
+    /// What issues.
+    pub broker: Broker,
+    /// What changes the allowlist.
+    pub access: Access,
+    /// What reads the audit.
+    pub evidence: Evidence,
+    /// Who may do more.
+    pub powers: Arc<Powers>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// The configured region, what an answer names where the caller names none.
+    pub region: Arc<str>,
+    /// The time.
+    pub clock: Clock,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+/// The recorder's task, to wait for at the end.
+#[derive(Debug)]
+pub struct Writing(JoinHandle<()>);
+
+impl App {
+    /// Puts everything together and begins the audit stream. AWS and the issuers are asked in the background:
+    /// `/readyz` tells when they have answered.
+    pub async fn build(config: &Config, clock: Clock) -> Result<(Self, Writing), BuildError> {
+        let store = open_store(config)?;
+        check_schema(&store).await?;
+        let identity = Identity::new(config.issuers.clone(), clock.clone())?;
+        let (recorder, writing) = start_recorder(config, &store, &clock)?;
+        let sts = Sts::connect(&config.aws.region, clock.clone()).await;
+        let tracker = TaskTracker::new();
+        let broker = Broker::new(store.clone(), recorder.clone(), sts.clone(), clock.clone(), tracker.clone());
+        let access = Access::new(store.clone(), recorder.clone(), sts.partition().clone(), clock.clone());
+        let evidence = Evidence::new(store.clone(), recorder.clone(), clock.clone());
+        let powers = Powers {
+            admins: config.access.admins.clone(),
+            auditors: config.access.auditors.clone(),
+            appliers: config.access.appliers.clone(),
+        };
+        let app = Self {
+            store,
+            recorder,
+            identity,
+            sts,
+            broker,
+            access,
+            evidence,
+            powers: Arc::new(powers),
+            trusted_proxies: config.server.trusted_proxies.clone().into(),
+            region: config.aws.region.as_str().into(),
+            clock,
+            tracker,
+            shutdown: CancellationToken::new(),
+        };
+        app.identity.spawn_refresh(app.shutdown.clone());
+        tokio::spawn(identify(app.sts.clone(), app.shutdown.clone()));
+        Ok((app, writing))
+    }
+
+    /// Ends the background work, waits for issuances under way, and closes the audit stream.
+    pub async fn close(self, writing: Writing) {
+        self.shutdown.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.recorder.close().await;
+        if writing.0.await.is_err() {
+            tracing::error!("the audit's writer broke off");
+        }
+        self.store.close().await;
+    }
+}
+
+/// The database that the configuration names.
+pub fn open_store(config: &Config) -> Result<Store, StoreError> {
+    match &config.database.url {
+        DatabaseUrl::Sqlite(file) => Ok(Store::sqlite(file)),
+        DatabaseUrl::Postgres(url) => Store::postgres(url.expose()),
+    }
+}
+
+/// Fails unless the schema is one that this program can work with.
+pub async fn check_schema(store: &Store) -> Result<(), BuildError> {
+    match store.find_pending().await? {
+        Pending::Nothing => Ok(()),
+        Pending::Migrations(versions) => Err(BuildError::Pending(versions)),
+        Pending::TooNew { oldest, known } => Err(BuildError::TooNew { oldest, known }),
+    }
+}
+
+/// Starts the audit's writer with the configured key, which is made now where the database is SQLite and there is none.
+pub fn start_recorder(config: &Config, store: &Store, clock: &Clock) -> Result<(Recorder, Writing), KeyFileError> {
+    let file = &config.audit.signing_key_file;
+    let key = match store {
+        Store::Sqlite { .. } if !file.exists() => keygen(file)?,
+        _ => load_key(file)?,
+    };
+    let digest = |text: String| Hash::from(sha256(&[text.as_bytes()]));
+    let run = Run {
+        version: env!("CARGO_PKG_VERSION"),
+        admins_sha256: digest(format!("{:?}", config.access.admins)),
+        issuers_sha256: digest(format!("{:?}", config.issuers)),
+    };
+    let (recorder, task) = Recorder::start(store.clone(), Arc::new(key), clock.clone(), run);
+    Ok((recorder, Writing(task)))
+}
+
+impl Writing {
+    /// Waits until the recorder, which has been closed, has written everything.
+    pub async fn finished(self) {
+        if self.0.await.is_err() {
+            tracing::error!("the audit's writer broke off");
+        }
+    }
+}
+
+/// Asks AWS who the broker is until it says, so that a service which starts before its network is ready soon.
+async fn identify(sts: Sts, shutdown: CancellationToken) {
+    loop {
+        match sts.identify().await {
+            Ok(identity) => {
+                tracing::info!(arn = identity.arn, chained = identity.chained, "AWS knows the broker");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, aws = error.aws_words, "AWS does not tell who the broker is; asking again");
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(IDENTIFY_EVERY) => {}
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The JSON API, by resource.
+
+pub(super) mod allowlist;
+pub(super) mod audit;
+pub(super) mod blocks;
+pub(super) mod credentials;
+pub(super) mod explain;
+pub(super) mod grants;
+pub(super) mod health;
+pub(super) mod me;
+
+use super::error::Error;
+use crate::{
+    input::Faults,
+    model::{Conditions, Invalid, IpNet, PolicyError, Reason, SessionDuration, SessionPolicy, Time},
+};
+use axum::http::{HeaderName, HeaderValue, header};
+use serde_json::{Value, json};
+
+/// For answers that carry secrets, or that the next request may contradict.
+const NO_STORE: [(HeaderName, HeaderValue); 1] = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+
+/// A page holds no more than this, whatever is asked for.
+const LONGEST_PAGE: u64 = 1000;
+const USUAL_PAGE: u32 = 100;
+
+/// A session's length: whole seconds, as JSON has it.
+fn session_duration(seconds: Option<u64>) -> Result<Option<SessionDuration>, Invalid> {
+    seconds.map(SessionDuration::from_seconds).transpose()
+}
+
+/// A blank reason is none.
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn optional_reason(text: Option<String>) -> Result<Option<Reason>, Invalid> {
+    text.as_deref().filter(|text| !text.trim().is_empty()).map(Reason::parse).transpose()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn page_size(text: String) -> Result<u32, Invalid> {
+    let size = text.parse().ok().filter(|size| (1..=LONGEST_PAGE).contains(size));
+    size.and_then(|size| u32::try_from(size).ok()).ok_or(Invalid::new("a number from 1 to 1000"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn flag(text: String) -> Result<bool, Invalid> {
+    text.parse().map_err(|_| Invalid::new("true or false"))
+}
+
+/// A session policy in a body: a JSON object. Its size has a code of its own.
+fn session_policy(document: Option<&Value>) -> Result<Option<SessionPolicy>, Error> {
+    let read = |document| match SessionPolicy::from_json(document) {
+        Ok(policy) => Ok(policy),
+        Err(PolicyError::TooLarge) => Err(Error::PolicyTooLarge),
+        Err(error @ PolicyError::Malformed) => Err(Faults::at("/session_policy", format!("expected {error}")).into()),
+    };
+    document.map(read).transpose()
+}
+
+/// A grant's conditions as answers show them.
+fn show_conditions(conditions: &Conditions) -> Value {
+    json!({
+        "max_duration_seconds": conditions.max_duration.map(SessionDuration::seconds),
+        "require_reason": conditions.require_reason,
+        "expires": conditions.expires.map(|time| time.to_string()),
+        "source_ips": conditions.source_ips.iter().map(IpNet::to_string).collect::<Vec<_>>(),
+        "session_policy": conditions.session_policy.as_ref().and_then(|p| serde_json::from_str::<Value>(p.as_str()).ok()),
+    })
+}
+
+fn show_time(time: Option<Time>) -> Value {
+    time.map_or(Value::Null, |time| time.to_string().into())
+}

@@ -1,0 +1,213 @@
+use super::{NO_STORE, USUAL_PAGE, page_size};
+use crate::{
+    app::App,
+    audit::{Kind, StreamId, csv_header, csv_line, jsonl_line},
+    evidence::Reading,
+    http::{
+        error::Error,
+        extract::{Auditor, Authenticated, Params},
+    },
+    input::Faults,
+    model::{AccountId, Invalid, IssuanceId, Principal, RoleArn, Time},
+    store::{EventFilter, Listed, Page},
+};
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use deserr::Deserr;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{Map, Value, json, value::RawValue};
+use std::time::Duration;
+
+/// Text is looked for within this much time: no index serves it.
+const LONGEST_TEXT_SEARCH: Duration = Duration::from_hours(31 * 24);
+
+/// Every filter is exact; `q` is text within at most 31 days.
+#[derive(Debug, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub(in crate::http) struct EventsQuery {
+    #[deserr(default, try_from(Option<String>) = parse_kind -> Invalid)]
+    kind: Option<Kind>,
+    principal: Option<Principal>,
+    account: Option<AccountId>,
+    role: Option<RoleArn>,
+    issuance: Option<IssuanceId>,
+    since: Option<Time>,
+    until: Option<Time>,
+    q: Option<String>,
+    #[deserr(default = USUAL_PAGE, try_from(String) = page_size -> Invalid)]
+    limit: u32,
+    #[deserr(default, try_from(Option<String>) = parse_cursor -> Invalid)]
+    cursor: Option<(Time, String)>,
+    stream: Option<StreamId>,
+    #[deserr(default, try_from(Option<String>) = parse_place -> Invalid)]
+    after_seq: Option<u64>,
+}
+
+#[derive(Debug, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub(in crate::http) struct ExportQuery {
+    #[deserr(default = Format::Jsonl, try_from(String) = parse_format -> Invalid)]
+    format: Format,
+    #[deserr(default, try_from(Option<String>) = parse_kind -> Invalid)]
+    kind: Option<Kind>,
+    principal: Option<Principal>,
+    account: Option<AccountId>,
+    role: Option<RoleArn>,
+    issuance: Option<IssuanceId>,
+    since: Option<Time>,
+    until: Option<Time>,
+    q: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Jsonl,
+    Csv,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn parse_format(text: String) -> Result<Format, Invalid> {
+    match text.as_str() {
+        "jsonl" => Ok(Format::Jsonl),
+        "csv" => Ok(Format::Csv),
+        _ => Err(Invalid::new("jsonl or csv")),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn parse_kind(text: Option<String>) -> Result<Option<Kind>, Invalid> {
+    let known = |text: &str| Kind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    let unknown = || Invalid(format!("one of {}", Kind::ALL.map(Kind::as_str).join(", ")).into());
+    text.as_deref().map(|text| known(text).ok_or_else(unknown)).transpose()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn parse_place(text: Option<String>) -> Result<Option<u64>, Invalid> {
+    text.as_deref().map(|text| text.parse().map_err(|_| Invalid::new("a whole number"))).transpose()
+}
+
+/// `<microseconds>_<event id>`: where the page before ended.
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn parse_cursor(text: Option<String>) -> Result<Option<(Time, String)>, Invalid> {
+    let read = |text: &str| {
+        let (micros, id) = text.split_once('_')?;
+        let id = uuid::Uuid::try_parse(id).ok()?;
+        Some((Time::from_micros(micros.parse().ok()?)?, id.to_string()))
+    };
+    text.as_deref().map(|text| read(text).ok_or(Invalid::new("the next_cursor of the page before"))).transpose()
+}
+
+/// One page of events: newest first, or one stream in its own order.
+pub(in crate::http) async fn events(
+    State(app): State<App>,
+    who: Authenticated,
+    Params(query): Params<EventsQuery>,
+) -> Result<impl IntoResponse, Error> {
+    let EventsQuery { kind, principal, account, role, issuance, since, until, q, limit, cursor, stream, after_seq } =
+        query;
+    let page = match (stream, after_seq, cursor) {
+        (Some(stream), after, None) => Page::Stream(stream, after.unwrap_or(0)),
+        (None, None, cursor) => Page::Newest(cursor),
+        (None, Some(_), _) => return Err(Faults::at("/stream", "required beside after_seq").into()),
+        (Some(_), _, Some(_)) => return Err(Faults::at("/cursor", "a stream is paged by after_seq").into()),
+    };
+    let kind = kind.map(|kind| kind.as_str().to_owned());
+    let mut filter = EventFilter { kind, principal, account, role, issuance, since, until, text: q };
+    limit_text_search(&mut filter, app.clock.now())?;
+    let own = who.caller.principal();
+    if filter.principal.as_ref() != Some(own) && !app.powers.is_auditor(&who.caller) {
+        if filter.principal.is_some() {
+            return Err(Error::Forbidden("an auditor or an admin, who reads events of others,"));
+        }
+        filter.principal = Some(own.clone());
+    }
+    if filter.principal.as_ref() != Some(own) {
+        let reading = Reading { kind: Kind::AuditRead, detail: describe("events", &filter) };
+        app.evidence.note(reading, &who.actor).await?;
+    }
+    let listed = app.evidence.list_events(&filter, &page, limit).await?;
+    Ok((NO_STORE, Json(show(&listed, &page, limit)?)))
+}
+
+fn show(listed: &[Listed], page: &Page, limit: u32) -> Result<Value, Error> {
+    let full = listed.len() == limit as usize;
+    let next = match (page, listed.last()) {
+        (Page::Newest(_), Some(last)) if full => Some(format!("{}_{}", last.place.0.as_micros(), last.place.1)),
+        _ => None,
+    };
+    // A record stands in the answer byte for byte as it is stored.
+    let events =
+        listed.iter().map(|listed| RawValue::from_string(jsonl_line(&listed.row))).collect::<Result<Vec<_>, _>>();
+    let events = events.map_err(|_| Error::Panic)?;
+    Ok(json!({"events": events, "next_cursor": next}))
+}
+
+/// Everything that the filter lets through, oldest first, sent as it is read.
+pub(in crate::http) async fn export(
+    State(app): State<App>,
+    Auditor(who): Auditor,
+    Params(query): Params<ExportQuery>,
+) -> Result<Response, Error> {
+    let ExportQuery { format, kind, principal, account, role, issuance, since, until, q } = query;
+    let kind = kind.map(|kind| kind.as_str().to_owned());
+    let mut filter = EventFilter { kind, principal, account, role, issuance, since, until, text: q };
+    limit_text_search(&mut filter, app.clock.now())?;
+    let reading = Reading { kind: Kind::AuditExported, detail: describe("export", &filter) };
+    app.evidence.note(reading, &who.actor).await?;
+    let rows = app.evidence.export(filter);
+    let (media_type, name, lines) = match format {
+        Format::Jsonl => {
+            let lines = rows.map_ok(|row| jsonl_line(&row) + "\n").boxed();
+            ("application/jsonl", "audit.jsonl", lines)
+        }
+        Format::Csv => {
+            let header = stream::once(async { Ok(csv_header()) });
+            ("text/csv; charset=utf-8", "audit.csv", header.chain(rows.map_ok(|row| csv_line(&row))).boxed())
+        }
+    };
+    let headers = [
+        (header::CONTENT_TYPE, media_type.to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+    ];
+    Ok((NO_STORE, headers, Body::from_stream(lines)).into_response())
+}
+
+/// Every stream's newest signed head, to be kept elsewhere.
+pub(in crate::http) async fn heads(State(app): State<App>, _: Auditor) -> Result<impl IntoResponse, Error> {
+    Ok((NO_STORE, Json(app.evidence.list_heads().await?)))
+}
+
+/// Text is looked for in the last 31 days, or in as many that are named.
+fn limit_text_search(filter: &mut EventFilter, now: Time) -> Result<(), Error> {
+    if filter.text.as_deref().is_some_and(str::is_empty) {
+        filter.text = None;
+    }
+    if filter.text.is_some() {
+        let until = filter.until.unwrap_or(now);
+        let since = *filter.since.get_or_insert(until.minus(LONGEST_TEXT_SEARCH));
+        if since.plus(LONGEST_TEXT_SEARCH) < until {
+            return Err(Faults::at("/q", "text is looked for within at most 31 days: name since and until").into());
+        }
+    }
+    Ok(())
+}
+
+fn describe(what: &str, filter: &EventFilter) -> Map<String, Value> {
+    let members = [
+        ("read", Some(json!(what))),
+        ("kind", filter.kind.as_ref().map(|kind| json!(kind))),
+        ("principal", filter.principal.as_ref().map(|principal| json!(principal))),
+        ("account", filter.account.as_ref().map(|account| json!(account))),
+        ("role", filter.role.as_ref().map(|role| json!(role))),
+        ("issuance", filter.issuance.as_ref().map(|issuance| json!(issuance))),
+        ("since", filter.since.map(|since| json!(since))),
+        ("until", filter.until.map(|until| json!(until))),
+        ("q", filter.text.as_ref().map(|text| json!(text))),
+    ];
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}

@@ -1,0 +1,87 @@
+use super::{NO_STORE, optional_reason, session_duration, session_policy};
+use crate::{
+    allowlist::Ask,
+    app::App,
+    audit::Purpose,
+    broker::{Issued, Request},
+    http::{
+        error::Error,
+        extract::{Authenticated, Input},
+    },
+    input::Faults,
+    model::{GrantId, Invalid, Reason, RoleRef, SessionDuration},
+};
+use axum::{Json, extract::State, response::IntoResponse};
+use deserr::Deserr;
+use serde::Serialize;
+use serde_json::Value;
+
+#[derive(Debug, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub(in crate::http) struct Body {
+    role: RoleRef,
+    #[deserr(default, try_from(Option<u64>) = session_duration -> Invalid)]
+    duration_seconds: Option<SessionDuration>,
+    #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
+    reason: Option<Reason>,
+    session_policy: Option<Value>,
+    #[deserr(default, try_from(Option<String>) = parse_region -> Invalid)]
+    region: Option<String>,
+    grant_id: Option<GrantId>,
+}
+
+/// AWS's form: letters, digits, hyphens.
+fn parse_region(text: Option<String>) -> Result<Option<String>, Invalid> {
+    let well_formed =
+        |text: &String| (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    match text {
+        Some(text) if !well_formed(&text) => Err(Invalid::new("a region such as eu-west-1")),
+        text => Ok(text),
+    }
+}
+
+#[derive(Serialize)]
+struct Credentials<'a> {
+    issuance_id: String,
+    role_arn: String,
+    assumed_role_arn: &'a str,
+    source_identity: Option<&'a str>,
+    access_key_id: &'a str,
+    secret_access_key: &'a str,
+    session_token: &'a str,
+    expires_at: String,
+    duration_seconds: u32,
+    clamped_by: Option<&'static str>,
+    region: &'a str,
+}
+
+/// New credentials for one role.
+pub(in crate::http) async fn issue(
+    State(app): State<App>,
+    who: Authenticated,
+    Input(body): Input<Body>,
+) -> Result<impl IntoResponse, Error> {
+    let session_policy = session_policy(body.session_policy.as_ref())?;
+    let ask = Ask { duration: body.duration_seconds, reason: body.reason, session_policy, grant_id: body.grant_id };
+    let request = Request { role: body.role, ask, purpose: Purpose::Api };
+    let issued = app.broker.issue(who.caller, who.actor, request).await?;
+    Ok((NO_STORE, Json(show(&issued, body.region.as_deref().unwrap_or(&app.region))).into_response()))
+}
+
+/// The one place where released credentials become an answer.
+fn show<'a>(issued: &'a Issued, region: &'a str) -> Credentials<'a> {
+    let (credentials, facts) = (&issued.credentials, issued.credentials.facts());
+    Credentials {
+        issuance_id: credentials.issuance().to_string(),
+        role_arn: issued.role.to_string(),
+        assumed_role_arn: &facts.assumed_role_arn,
+        source_identity: issued.source_identity.as_ref().map(|identity| identity.as_str()),
+        access_key_id: &facts.access_key_id,
+        secret_access_key: credentials.secret_access_key().expose(),
+        session_token: credentials.session_token().expose(),
+        expires_at: facts.expires_at.to_string(),
+        duration_seconds: issued.permit.duration.seconds(),
+        clamped_by: issued.permit.clamped_by.map(|limit| limit.as_str()),
+        region,
+    }
+}

@@ -1,0 +1,80 @@
+use super::{NO_STORE, optional_reason, session_duration, session_policy};
+use crate::{
+    allowlist::{Ask, Asker},
+    app::App,
+    audit::Kind,
+    evidence::Reading,
+    http::{
+        error::Error,
+        extract::{Authenticated, Input},
+    },
+    input::Faults,
+    model::{GrantId, Invalid, Principal, Reason, RoleRef, SessionDuration},
+};
+use axum::{Json, extract::State, response::IntoResponse};
+use deserr::Deserr;
+use serde_json::{Map, Value, json};
+use std::net::IpAddr;
+
+#[derive(Debug, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub(in crate::http) struct Body {
+    role: RoleRef,
+    #[deserr(default, try_from(Option<u64>) = session_duration -> Invalid)]
+    duration_seconds: Option<SessionDuration>,
+    #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
+    reason: Option<Reason>,
+    session_policy: Option<Value>,
+    grant_id: Option<GrantId>,
+    principal: Option<Principal>,
+    groups: Option<Vec<Principal>>,
+    #[deserr(default, try_from(Option<String>) = parse_address -> Invalid)]
+    source_ip: Option<IpAddr>,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn parse_address(text: Option<String>) -> Result<Option<IpAddr>, Invalid> {
+    text.as_deref().map(str::parse).transpose().map_err(|_| Invalid::new("an address such as 10.0.0.7"))
+}
+
+/// Would it be allowed, and if not, why. Callers ask for themselves; auditors and admins for anybody, on record.
+pub(in crate::http) async fn explain(
+    State(app): State<App>,
+    who: Authenticated,
+    Input(body): Input<Body>,
+) -> Result<impl IntoResponse, Error> {
+    let session_policy = session_policy(body.session_policy.as_ref())?;
+    let ask = Ask { duration: body.duration_seconds, reason: body.reason, session_policy, grant_id: body.grant_id };
+    let mut asker = who.asker();
+    if body.principal.is_some() || body.groups.is_some() || body.source_ip.is_some() {
+        asker = another(&app, &who, asker, &body.role, (body.principal, body.groups, body.source_ip)).await?;
+    }
+    Ok((NO_STORE, Json(app.broker.explain(&asker, &body.role, &ask).await?)))
+}
+
+async fn another(
+    app: &App,
+    who: &Authenticated,
+    own: Asker,
+    role: &RoleRef,
+    (principal, groups, address): (Option<Principal>, Option<Vec<Principal>>, Option<IpAddr>),
+) -> Result<Asker, Error> {
+    if !app.powers.is_auditor(&who.caller) {
+        return Err(Error::Forbidden("an auditor or an admin, who explains for others,"));
+    }
+    let asker = match principal {
+        Some(principal) => Asker { principal, groups: groups.unwrap_or_default(), address, session_ends: None },
+        None => Asker { groups: groups.unwrap_or(own.groups), address: address.or(own.address), ..own },
+    };
+    let detail: Map<String, Value> = [
+        ("read", json!("explain")),
+        ("role", json!(role)),
+        ("principal", json!(asker.principal)),
+        ("groups", json!(asker.groups)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into_iter()
+    .collect();
+    app.evidence.note(Reading { kind: Kind::AuditRead, detail }, &who.actor).await?;
+    Ok(asker)
+}

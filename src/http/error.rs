@@ -1,0 +1,380 @@
+//! The one outward error: every fact from below becomes a status and a stable code here, on one screen.
+
+use crate::{
+    access::AccessError,
+    allowlist::{FileFaults, Refusal},
+    broker::IssueError,
+    evidence::EvidenceError,
+    identity::{AuthError, AuthFault},
+    input::Faults,
+    model::{SessionPolicy, with_causes},
+    recorder::RecordError,
+    store::StoreError,
+    sts::{StsError, StsProblem},
+};
+use axum::{
+    Json,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use std::any::Any;
+
+/// Everything that can go wrong with a request.
+#[derive(Debug)]
+pub(super) enum Error {
+    Auth(AuthError),
+    Forbidden(&'static str),
+    NotFound,
+    MethodNotAllowed,
+    TooLarge(usize),
+    UnsupportedMediaType(&'static str),
+    NotJson(String),
+    NotUtf8,
+    Invalid(Faults),
+    File(FileFaults),
+    PolicyTooLarge,
+    PreconditionRequired,
+    Issue(IssueError),
+    Access(AccessError),
+    Evidence(EvidenceError),
+    Audit,
+    Panic,
+}
+
+/// What stands behind a 5xx, for the log: it never goes out.
+#[derive(Clone, Debug)]
+pub(super) struct Cause(pub(super) String);
+
+/// An error on its way out: RFC 9457, completed and written by the outermost layer.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    pub(super) code: &'static str,
+    detail: String,
+    reasons: Option<Value>,
+    errors: Option<Value>,
+    header: Option<(HeaderName, HeaderValue)>,
+    request_id: String,
+}
+
+impl Problem {
+    fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let request_id = String::new();
+        Self { status, code, detail: detail.into(), reasons: None, errors: None, header: None, request_id }
+    }
+
+    fn reasons(mut self, reasons: Value) -> Self {
+        self.reasons = Some(reasons);
+        self
+    }
+
+    fn errors(mut self, errors: Value) -> Self {
+        self.errors = Some(errors);
+        self
+    }
+
+    fn error_at(self, pointer: &str, problem: &str) -> Self {
+        self.errors(json!([{"pointer": pointer, "problem": problem}]))
+    }
+
+    fn header(mut self, name: HeaderName, value: &str) -> Self {
+        self.header = HeaderValue::from_str(value).ok().map(|value| (name, value));
+        self
+    }
+
+    fn retry_after(self, seconds: u32) -> Self {
+        self.header(header::RETRY_AFTER, &seconds.to_string())
+    }
+
+    pub(super) fn with_request_id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.request_id);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("urn:hallpass:problem:{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+            "request_id": self.request_id,
+        });
+        for (member, value) in [("reasons", self.reasons), ("errors", self.errors)] {
+            if let Some(value) = value {
+                body[member] = value;
+            }
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.header);
+        response
+    }
+}
+
+impl Error {
+    fn problem(&self) -> Problem {
+        match self {
+            Self::Auth(error) => auth(error),
+            Self::Forbidden(who) => Problem::new(403, "forbidden", format!("Only {who} may do this.")),
+            Self::NotFound => Problem::new(404, "not_found", "There is nothing here by that name."),
+            Self::MethodNotAllowed => {
+                Problem::new(405, "method_not_allowed", "This address exists, but takes another method.")
+            }
+            Self::TooLarge(limit) => {
+                Problem::new(413, "too_large", format!("The body is over the limit of {limit} bytes."))
+            }
+            Self::UnsupportedMediaType(expected) => Problem::new(
+                415,
+                "unsupported_media_type",
+                format!("Send the body with the header content-type: {expected}."),
+            ),
+            Self::NotJson(fault) => Problem::new(400, "invalid_request", format!("The body is not JSON: {fault}.")),
+            Self::NotUtf8 => Problem::new(400, "invalid_request", "The body is not UTF-8 text."),
+            Self::Invalid(faults) => Problem::new(422, "invalid_request", "The request has faults; errors names each.")
+                .errors(json!(faults.0)),
+            Self::File(faults) => Problem::new(
+                422,
+                "invalid_request",
+                "The allowlist file has faults, and nothing was changed; errors names each.",
+            )
+            .errors(json!(faults.0)),
+            Self::PolicyTooLarge => {
+                let limit = format!("at most {} characters without white space", SessionPolicy::MAX_CHARS);
+                Problem::new(422, "session_policy_too_large", "The session policy is too large for AWS.")
+                    .error_at("/session_policy", &limit)
+            }
+            Self::PreconditionRequired => Problem::new(
+                428,
+                "precondition_required",
+                "Send If-Match with the ETag of GET /v1/allowlist, so that nobody's change is overwritten unseen.",
+            ),
+            Self::Issue(error) => issue(error),
+            Self::Access(error) => access(error),
+            Self::Evidence(EvidenceError::Store(_)) => store_unavailable(),
+            Self::Evidence(EvidenceError::AuditUnavailable) | Self::Audit => audit_unavailable(),
+            Self::Panic => Problem::new(
+                500,
+                "internal_error",
+                "Hallpass itself failed; its log has the cause under this request id.",
+            ),
+        }
+    }
+
+    /// What stands behind a 5xx.
+    fn cause(&self) -> Option<String> {
+        let error: &dyn std::error::Error = match self {
+            Self::Issue(error) => {
+                if let Some(StsError { problem, aws_words, attempts, .. }) = error.sts() {
+                    return Some(format!(
+                        "{problem}, after {attempts} attempts: {}",
+                        aws_words.as_deref().unwrap_or("-")
+                    ));
+                }
+                error
+            }
+            Self::Access(error) => error,
+            Self::Evidence(error) => error,
+            _ => return None,
+        };
+        Some(with_causes(error))
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let problem = self.problem();
+        let mut response = problem.status.into_response();
+        if problem.status.is_server_error()
+            && let Some(cause) = self.cause()
+        {
+            response.extensions_mut().insert(Cause(cause));
+        }
+        response.extensions_mut().insert(problem);
+        response
+    }
+}
+
+fn auth(error: &AuthError) -> Problem {
+    let code = match error.fault() {
+        AuthFault::Unauthenticated => "unauthenticated",
+        AuthFault::Expired => "token_expired",
+        AuthFault::Invalid(_) => "token_invalid",
+        AuthFault::KeysUnavailable => {
+            let detail = "The issuer's keys cannot be had at the moment, so its tokens cannot be checked.";
+            return Problem::new(503, "keys_unavailable", detail).retry_after(5);
+        }
+    };
+    // RFC 6750, §3: no error parameter where no credentials were sent at all.
+    let challenge = match error.fault() {
+        AuthFault::Unauthenticated => "Bearer realm=\"hallpass\"".to_owned(),
+        fault => format!("Bearer realm=\"hallpass\", error=\"invalid_token\", error_description=\"{fault}\""),
+    };
+    Problem::new(401, code, sentence(&error.to_string())).header(header::WWW_AUTHENTICATE, &challenge)
+}
+
+fn issue(error: &IssueError) -> Problem {
+    let code = error.code();
+    match error {
+        IssueError::Refused(refusal) => refused(refusal, code),
+        IssueError::PolicyMalformed(_) => Problem::new(422, code, "IAM does not take the session policy.")
+            .error_at("/session_policy", "expected an IAM policy document"),
+        IssueError::PolicyTooLarge(_) => {
+            Problem::new(422, code, "The session policy and the role's tags together are too large for AWS.")
+                .error_at("/session_policy", "expected a shorter policy: AWS packs it together with the session tags")
+        }
+        IssueError::Sts(error) => sts(error, code),
+        IssueError::NoIdentity => {
+            Problem::new(503, code, "AWS has not told yet who the broker is; /readyz says when it has.").retry_after(5)
+        }
+        IssueError::Broken => Problem::new(503, code, "The issuance broke off; nothing was released.").retry_after(5),
+        IssueError::AuditUnavailable => audit_unavailable(),
+        IssueError::Store(_) | IssueError::Stale | IssueError::Busy => store_unavailable(),
+    }
+}
+
+fn refused(refusal: &Refusal, code: &'static str) -> Problem {
+    match refusal {
+        Refusal::NotAllowed(reasons) => Problem::new(
+            403,
+            code,
+            "No grant of yours allows this role now, or there is no such role; reasons names what fails in your own grants.",
+        )
+        .reasons(json!(reasons)),
+        Refusal::DurationTooLong { limit, seconds } => {
+            let mut problem = Problem::new(422, code, sentence(&refusal.to_string()));
+            problem.errors = Some(json!([{
+                "pointer": "/duration_seconds", "problem": refusal.to_string(), "limit": limit, "limit_seconds": seconds
+            }]));
+            problem
+        }
+        Refusal::ReasonRequired { .. } => {
+            Problem::new(422, code, sentence(&refusal.to_string())).error_at("/reason", "required by the grant")
+        }
+        Refusal::SessionPolicyFixed { .. } => Problem::new(422, code, sentence(&refusal.to_string()))
+            .error_at("/session_policy", "the grant has one of its own"),
+    }
+}
+
+fn sts(error: &StsError, code: &'static str) -> Problem {
+    let mut problem = match &error.problem {
+        StsProblem::Refused(missing) => {
+            let sentences: Vec<&str> = missing.iter().map(|missing| missing.sentence()).collect();
+            Problem::new(502, code, format!("AWS refused to let the broker assume the role. {}", sentences.join(" ")))
+        }
+        StsProblem::PolicyMalformed => Problem::new(
+            502,
+            code,
+            "IAM does not take the grant's session policy: whoever keeps the allowlist must mend it.",
+        ),
+        StsProblem::PolicyTooLarge => Problem::new(
+            502,
+            code,
+            "The grant's session policy and the role's tags together are too large for AWS: whoever keeps the allowlist must shorten them.",
+        ),
+        StsProblem::Throttled => {
+            Problem::new(503, code, "AWS throttles the broker's calls at the moment; nothing was released.")
+                .retry_after(2)
+        }
+        StsProblem::Unavailable(what) => {
+            Problem::new(503, code, format!("STS gave no usable answer ({what}); nothing was released.")).retry_after(5)
+        }
+    };
+    if let Some(id) = &error.request_id {
+        problem.detail.push_str(" STS request id: ");
+        problem.detail.push_str(id);
+        problem.detail.push('.');
+    }
+    problem
+}
+
+fn access(error: &AccessError) -> Problem {
+    match error {
+        AccessError::File(faults) => Error::File(faults.clone()).problem(),
+        AccessError::Stale(revision) => {
+            let detail =
+                format!("The allowlist has changed in between: it is at revision {revision}. Plan again, then apply.");
+            Problem::new(412, "stale", detail)
+        }
+        AccessError::NotFound => Error::NotFound.problem(),
+        AccessError::NoSuchRole => Problem::new(422, "invalid_request", "The allowlist lists no such role.")
+            .error_at("/role", "expected a role that the allowlist lists"),
+        AccessError::Expiry => Problem::new(422, "invalid_request", "A single grant must end, and soon.")
+            .error_at("/expires", "expected a time in the future, at most 90 days ahead"),
+        AccessError::Exists(id) => {
+            Problem::new(409, "conflict", format!("The same is there already, with the id {id}."))
+        }
+        AccessError::AuditUnavailable => audit_unavailable(),
+        AccessError::Store(_) => store_unavailable(),
+    }
+}
+
+fn store_unavailable() -> Problem {
+    Problem::new(
+        503,
+        "store_unavailable",
+        "The database cannot be used at the moment; nothing was released or changed.",
+    )
+    .retry_after(5)
+}
+
+fn audit_unavailable() -> Problem {
+    Problem::new(
+        503,
+        "audit_unavailable",
+        "The audit cannot be written at the moment; nothing was released or changed.",
+    )
+    .retry_after(5)
+}
+
+/// A sentence of an inner room as one of ours: with a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", chars.as_str())
+}
+
+pub(super) async fn not_found() -> Error {
+    Error::NotFound
+}
+
+pub(super) async fn method_not_allowed() -> Error {
+    Error::MethodNotAllowed
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature CatchPanic calls")]
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let mut response = Error::Panic.into_response();
+    response.extensions_mut().insert(Cause(format!("panicked: {}", words.unwrap_or("-"))));
+    response
+}
+
+macro_rules! from {
+    ($($inner:ty => $variant:ident),+ $(,)?) => {
+        $(impl From<$inner> for Error {
+            fn from(error: $inner) -> Self {
+                Self::$variant(error)
+            }
+        })+
+    };
+}
+from!(AuthError => Auth, Faults => Invalid, IssueError => Issue, AccessError => Access, EvidenceError => Evidence);
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Evidence(EvidenceError::Store(error))
+    }
+}
+
+impl From<RecordError> for Error {
+    fn from(_: RecordError) -> Self {
+        Self::Audit
+    }
+}

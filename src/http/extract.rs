@@ -1,0 +1,202 @@
+//! What a handler's signature can ask for: who is calling and with which power, a body, a query. Each is checked before
+//! the handler runs; who comes first.
+
+use super::{error::Error, log::Arrival};
+use crate::{
+    allowlist::Asker,
+    app::App,
+    audit::{Actor, Kind},
+    broker,
+    identity::{AuthError, AuthFault, Caller, bearer_token},
+    input::{Faults, parse_json, read},
+    model::Invalid,
+};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use deserr::Deserr;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+use std::{str::FromStr, sync::Arc};
+
+/// The largest JSON body.
+const JSON_LIMIT: usize = 64 * 1024;
+/// The largest allowlist file.
+const FILE_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Any caller who could be made out.
+#[derive(Debug)]
+pub(super) struct Authenticated {
+    pub(super) caller: Arc<Caller>,
+    pub(super) actor: Actor,
+}
+
+impl Authenticated {
+    /// Who asks, as a decision sees them.
+    pub(super) fn asker(&self) -> Asker {
+        broker::asker(&self.caller, &self.actor)
+    }
+}
+
+impl FromRequestParts<App> for Authenticated {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
+        match find_caller(app, &parts.headers).await {
+            Ok(caller) => {
+                let _ = arrival.caller.set(caller.clone());
+                let actor = Actor {
+                    principal: caller.principal().clone(),
+                    auth: caller.auth().clone(),
+                    client: Some(arrival.client.clone()),
+                    request_id: Some(arrival.request_id.clone()),
+                };
+                Ok(Self { caller, actor })
+            }
+            Err(error) => {
+                record_failure(app, arrival, &error).await?;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+async fn find_caller(app: &App, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
+    let lines = headers.get_all(header::AUTHORIZATION);
+    let token = bearer_token(lines.iter().map(header::HeaderValue::as_bytes))?;
+    app.identity.caller_from_bearer(token).await
+}
+
+/// Folded by the recorder: nobody fills the disk from outside.
+async fn record_failure(app: &App, arrival: &Arrival, error: &AuthError) -> Result<(), Error> {
+    let mut event = crate::audit::Event::new(Kind::AuthenticationFailed, app.clock.new_id(), app.clock.now());
+    event.client = Some(arrival.client.clone());
+    event.request_id = Some(arrival.request_id.clone());
+    event.code = Some(match error.fault() {
+        AuthFault::Unauthenticated => "unauthenticated",
+        AuthFault::Expired => "token_expired",
+        AuthFault::Invalid(_) => "token_invalid",
+        AuthFault::KeysUnavailable => "keys_unavailable",
+    });
+    if let Some(issuer) = error.issuer() {
+        event.detail.insert("issuer".to_owned(), issuer.to_string().into());
+    }
+    event.detail.insert("problem".to_owned(), error.to_string().into());
+    Ok(app.recorder.record(event).await?)
+}
+
+macro_rules! power {
+    ($(#[$doc:meta])* $name:ident, $who:literal, |$app:ident, $caller:ident| $holds:expr) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $name(pub(super) Authenticated);
+
+        impl FromRequestParts<App> for $name {
+            type Rejection = Error;
+
+            async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+                let authenticated = Authenticated::from_request_parts(parts, app).await?;
+                let ($app, $caller) = (app, &authenticated.caller);
+                if $holds { Ok(Self(authenticated)) } else { Err(Error::Forbidden($who)) }
+            }
+        }
+    };
+}
+
+power!(
+    /// May change everything.
+    Admin, "an admin", |app, caller| app.powers.is_admin(caller)
+);
+power!(
+    /// May read everything.
+    Auditor, "an auditor or an admin", |app, caller| app.powers.is_auditor(caller)
+);
+power!(
+    /// May plan and apply the allowlist file.
+    Applier, "an applier or an admin", |app, caller| app.powers.is_applier(caller)
+);
+power!(
+    /// May read the allowlist file.
+    FileReader, "an auditor, an applier or an admin",
+    |app, caller| app.powers.is_auditor(caller) || app.powers.is_applier(caller)
+);
+
+/// A JSON body read into `T`: every fault with its pointer.
+#[derive(Debug)]
+pub(super) struct Input<T>(pub(super) T);
+
+impl<T: Deserr<Faults>> FromRequest<App> for Input<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Error> {
+        expect_type(request.headers(), "application/json")?;
+        let body = limited(request, JSON_LIMIT).await?;
+        let value = parse_json(&body).map_err(|fault| Error::NotJson(fault.to_string()))?;
+        Ok(Self(read(value)?))
+    }
+}
+
+/// An allowlist file as a body.
+#[derive(Debug)]
+pub(super) struct FileText(pub(super) String);
+
+impl FromRequest<App> for FileText {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Error> {
+        expect_type(request.headers(), "application/toml")?;
+        let body = limited(request, FILE_LIMIT).await?;
+        String::from_utf8(body.into()).map(Self).map_err(|_| Error::NotUtf8)
+    }
+}
+
+/// A query read into `T`: an unknown or repeated parameter is a fault.
+#[derive(Debug)]
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: Deserr<Faults>> FromRequestParts<App> for Params<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
+        let query = parts.uri.query().unwrap_or_default();
+        let mut values = Map::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if values.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
+                let mut pointer = String::new();
+                crate::input::push_segment(&mut pointer, &name);
+                return Err(Faults::at(pointer, "given twice").into());
+            }
+        }
+        Ok(Self(read(Value::Object(values))?))
+    }
+}
+
+/// The one name in a path, where it has the right form; anything else is not there.
+#[derive(Debug)]
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: FromStr<Err = Invalid>> FromRequestParts<App> for Named<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let Path(name): Path<String> = Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
+        name.parse().map(Self).map_err(|_| Error::NotFound)
+    }
+}
+
+fn expect_type(headers: &HeaderMap, expected: &'static str) -> Result<(), Error> {
+    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = sent.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(Error::UnsupportedMediaType(expected)) }
+}
+
+async fn limited(request: Request, limit: usize) -> Result<Bytes, Error> {
+    match Limited::new(request.into_body(), limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge(limit)),
+        Err(_) => Err(Error::NotJson("it broke off".to_owned())),
+    }
+}

@@ -1,0 +1,83 @@
+//! The outermost layer: the request's id in and out, one log line a request, and the one form of an error.
+
+use super::{
+    address::client_address,
+    error::{Cause, Problem},
+};
+use crate::{app::App, audit::Client, identity::Caller, model::UserAgent};
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Who holds the connection; set by the listener.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// Where a request comes from, and who turned out to be behind it, for the log line.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) request_id: String,
+    pub(super) client: Client,
+    pub(super) caller: Arc<OnceLock<Arc<Caller>>>,
+}
+
+/// Gives the request its id, and when it is answered writes its line. An error gets its body here, where the id is
+/// known.
+pub(super) async fn requests(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let arrival = arrival(&app, &request);
+    let request_id = arrival.request_id.clone();
+    let (ip, caller) = (arrival.client.ip, arrival.caller.clone());
+    let method = request.method().clone();
+    // The pattern, never the path itself: a path may hold what somebody put there by mistake.
+    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
+    request.extensions_mut().insert(arrival);
+
+    let mut response = next.run(request).await;
+
+    let problem = response.extensions_mut().remove::<Problem>();
+    let cause = response.extensions_mut().remove::<Cause>();
+    let code = problem.as_ref().map(|problem| problem.code);
+    if let Some(problem) = problem {
+        response = problem.with_request_id(&request_id).into_response();
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(X_REQUEST_ID.clone(), value);
+    }
+    let status = response.status().as_u16();
+    let caller = caller.get().map(|caller| caller.principal().to_string());
+    let milliseconds = began.elapsed().as_secs_f64() * 1e3;
+    let ip = ip.map(|ip| ip.to_string());
+    if let Some(Cause(cause)) = cause {
+        tracing::error!(request_id, code, cause, "a request failed");
+    }
+    tracing::info!(request_id, %method, route, status, code, principal = caller, ip, milliseconds, "request");
+    response
+}
+
+fn arrival(app: &App, request: &Request) -> Arrival {
+    let headers = request.headers();
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
+    let ip = client_address(peer, headers, &app.trusted_proxies);
+    let user_agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let user_agent = user_agent.filter(|text| !text.is_empty()).map(|text| UserAgent::cleaned(&text));
+    let request_id = own_id(headers).unwrap_or_else(|| app.clock.new_id().to_string());
+    Arrival { request_id, client: Client { ip, peer, user_agent }, caller: Arc::default() }
+}
+
+/// The caller's own id, where it can do no harm.
+fn own_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(&X_REQUEST_ID)?.to_str().ok()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    ((1..=64).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
+}
