@@ -18,14 +18,15 @@ mod tests;
 
 pub use database::DatabaseUrl;
 pub use environment::environment;
-pub use issuer::{Algorithm, ClaimRule, Issuer, IssuerKind, People};
 pub use report::{ConfigError, PlacedFault};
 
 use crate::{
+    identity::{IssuerConfig, IssuerKind},
     input::{self, Faults, parse_toml, pointer_to},
     model::{Invalid, IpNet, Principal},
 };
 use deserr::{Deserr, ValuePointerRef};
+use issuer::IssuerTable;
 use report::Places;
 use serde_json::{Value, json};
 use std::{
@@ -55,7 +56,8 @@ pub struct Config {
     /// Who may do more than ask for credentials.
     pub access: Access,
     /// Whose JWTs are accepted; at least one, each with its own name, address and prefix.
-    pub issuers: Vec<Issuer>,
+    #[deserr(from(Vec<IssuerTable>) = issuer::from_tables)]
+    pub issuers: Vec<IssuerConfig>,
     /// What the audit needs.
     pub audit: Audit,
 }
@@ -245,12 +247,14 @@ impl Config {
     /// Whether some issuer's tokens can give this name, by the issuers' prefixes.
     fn can_be(&self, principal: &Principal) -> bool {
         let name = principal.name();
-        self.issuers.iter().any(|issuer| match (&issuer.kind, principal) {
-            (IssuerKind::People(people), Principal::User(_) | Principal::Group(_)) => name.starts_with(&people.prefix),
-            (IssuerKind::Workload, Principal::Group(_) | Principal::Workload { .. }) => {
-                name.starts_with(&issuer.workload_prefix())
-            }
-            _ => false,
+        self.issuers.iter().any(|issuer| {
+            let gives = match principal {
+                Principal::User(_) => issuer.kind != IssuerKind::Workload,
+                Principal::Workload { .. } => issuer.kind == IssuerKind::Workload,
+                Principal::Group(_) => true,
+                Principal::Local(_) => false,
+            };
+            gives && name.starts_with(&issuer.prefix())
         })
     }
 }

@@ -26,15 +26,14 @@ mod tests;
 pub use algorithm::Algorithm;
 pub use caller::Caller;
 pub use error::{AuthError, AuthFault};
-pub use fetch::check_address;
-pub use issuer::{ClaimRule, IssuerConfig, IssuerKind, check_issuers};
+pub use fetch::parse_address;
+pub use issuer::{ClaimRule, IssuerConfig, IssuerKind, Names, People, RequiredClaims, default_prefix};
 pub use keys::IssuerStatus;
 
-use crate::{clock::Clock, input::Faults, model::sha256};
+use crate::{clock::Clock, model::sha256};
 use claims::Times;
 use fetch::Fetcher;
 use futures_util::future::join_all;
-use issuer::Names;
 use jwt::UnverifiedJwt;
 use keys::IssuerKeys;
 use quick_cache::sync::Cache;
@@ -71,26 +70,21 @@ struct Verified {
     key: [u8; 32],
 }
 
-/// Why callers cannot be made out at all.
+/// The HTTP client cannot be made: most likely the machine's trusted certificates cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
-    /// The issuers contradict the rules, or each other.
-    #[error(transparent)]
-    Issuers(#[from] Faults),
-    /// The HTTP client cannot be made: most likely the machine's trusted certificates cannot be read.
-    #[error("cannot make the HTTP client that fetches the issuers' keys")]
-    Client(#[from] reqwest::Error),
-}
+#[error("cannot make the HTTP client that fetches the issuers' keys")]
+pub struct IdentityError(#[from] reqwest::Error);
 
 impl Identity {
     /// Fetches nothing yet: the first request of an issuer does, or [`Identity::spawn_refresh`].
+    ///
+    /// That the issuers differ in name, `iss` and prefix is for the configuration to see. Two that share a prefix give
+    /// no names of people and groups at all; of two that share an `iss`, the first is meant.
     pub fn new(issuers: Vec<IssuerConfig>, clock: Clock) -> Result<Self, IdentityError> {
-        check_issuers(&issuers)?;
         let fetcher = Fetcher::new()?;
-        let names: Vec<_> = (0..issuers.len()).map(|i| Names::of(&issuers, i)).collect();
+        let names = Names::of(&issuers);
         let issuers = issuers.into_iter().zip(names).map(|(config, names)| {
-            let jwks_url = config.jwks_url.as_deref().and_then(|address| check_address(address).ok());
-            let keys = Arc::new(IssuerKeys::new(&config, jwks_url, fetcher.clone(), clock.clone()));
+            let keys = Arc::new(IssuerKeys::new(&config, fetcher.clone(), clock.clone()));
             Arc::new(Issuer { config, names, keys })
         });
         Ok(Self(Arc::new(Inner { issuers: issuers.collect(), clock, verified: Cache::new(REMEMBERED) })))

@@ -1,4 +1,7 @@
-use crate::config::{self, Config, IssuerKind};
+use crate::{
+    config::{self, Config},
+    identity::IssuerKind,
+};
 use std::path::Path;
 
 /// Look at the configuration.

@@ -1,5 +1,4 @@
-use crate::model::Invalid;
-use reqwest::Url;
+use crate::{identity::parse_address, model::Invalid};
 use std::net::{IpAddr, SocketAddr};
 
 /// Only this machine reaches it; `::ffff:127.0.0.1` is 127.0.0.1.
@@ -14,7 +13,8 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Invalid> {
 /// An origin of its own. Whatever shares an origin with Hallpass could act as its pages: there is no path to share
 /// one under.
 pub(super) fn parse_origin(text: &str) -> Result<String, Invalid> {
-    web_address(text)
+    parse_address(text)
+        .ok()
         .filter(|url| url.path() == "/" && url.query().is_none())
         .map(|url| url.origin().ascii_serialization())
         .ok_or(Invalid::new("an origin without a path: https://<host>, or http:// on loopback"))
@@ -23,29 +23,11 @@ pub(super) fn parse_origin(text: &str) -> Result<String, Invalid> {
 /// An issuer's identifier as its tokens say it, byte for byte: OpenID Connect Discovery 1.0, §3, has no query and no
 /// fragment in it.
 pub(super) fn parse_issuer(text: &str) -> Result<String, Invalid> {
-    web_address(text)
+    parse_address(text)
+        .ok()
         .filter(|url| url.query().is_none())
         .map(|_| text.to_owned())
         .ok_or(Invalid::new("the issuer's identifier: an https:// address without a query, or http:// on loopback"))
-}
-
-/// Where an issuer's keys are.
-pub(super) fn parse_jwks_url(text: &str) -> Result<String, Invalid> {
-    web_address(text).map(|_| text.to_owned()).ok_or(Invalid::new("an https:// address, or http:// on loopback"))
-}
-
-/// https, or http where nobody in between can listen. The characters are checked before, because the parser mends
-/// what it is given (spaces, tabs, backslashes) and the text is used as it stands.
-fn web_address(text: &str) -> Option<Url> {
-    let plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-    if !plain || !(text.starts_with("https://") || text.starts_with("http://")) {
-        return None;
-    }
-    let url = Url::parse(text).ok()?;
-    let host = url.host_str()?;
-    let local = host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback);
-    let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (bare && (url.scheme() == "https" || local)).then_some(url)
 }
 
 /// `<area>-<place>-<number>`, with as many words before the number as AWS likes; an availability zone (`eu-west-1a`)
@@ -68,36 +50,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outward_addresses_are_https_or_stay_on_the_machine() {
+    fn an_issuers_identifier_stays_as_it_is_and_has_no_query() {
         for (text, ok) in [
             ("https://login.example.com", true),
             ("https://login.example.com/tenant/v2.0", true),
             ("https://login.example.com:8443/", true),
             ("http://localhost:9000/x", true),
-            ("http://127.0.0.1:9000", true),
-            ("http://[::1]:9000", true),
-            ("http://[::ffff:127.0.0.1]:9000", true),
-            ("http://[::ffff:10.0.0.1]:9000", false),
             ("http://login.example.com", false),
-            ("http://localhost.example.com", false),
-            ("http://127.0.0.1.example.com", false),
-            ("http://10.0.0.1", false),
-            ("https://user@login.example.com", false),
-            ("https://login.example.com/#top", false),
             ("https://login.example.com/?a=b", false),
-            (" https://login.example.com", false),
-            ("https://login.exa\tmple.com", false),
-            ("https:\\\\login.example.com", false),
-            ("https:login.example.com", false),
-            ("https://", false),
-            ("login.example.com", false),
-            ("ftp://localhost", false),
-            ("", false),
+            ("https://login.example.com/#top", false),
         ] {
             let expected = ok.then(|| text.to_owned());
             assert_eq!(parse_issuer(text).ok(), expected, "{text:?}");
         }
-        assert!(parse_jwks_url("https://login.example.com/keys?p=policy").is_ok());
     }
 
     #[test]

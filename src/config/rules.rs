@@ -1,9 +1,10 @@
 //! What holds between keys. The rules look at the raw document and pass over what is malformed there, which the
 //! reader reports: so no fault hides another.
 
-use super::{DatabaseUrl, address, issuer::prefix_of, report::key_path};
+use super::{DatabaseUrl, address, issuer::Kind, report::key_path};
 use crate::{
-    input::{Faults, push_segment},
+    identity::{Names, default_prefix},
+    input::{self, Faults},
     model::{IssuerName, Name, Principal, PrincipalKind},
 };
 use serde_json::Value;
@@ -25,6 +26,7 @@ pub(super) fn check(document: &Value) -> Faults {
     }
     for (i, issuer) in issuers.iter().enumerate() {
         issuer.check(&mut faults);
+        issuer.check_groups(&issuers, &mut faults);
         for earlier in &issuers[..i] {
             issuer.check_apart(earlier, &mut faults);
         }
@@ -92,12 +94,6 @@ struct Issuer<'a> {
     kind: Option<Kind>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    People,
-    Workload,
-}
-
 impl<'a> Issuer<'a> {
     fn all(document: &'a Value) -> Vec<Self> {
         items_at(document, "/issuers").map(|(pointer, table)| Self::read(pointer, table)).collect()
@@ -105,11 +101,7 @@ impl<'a> Issuer<'a> {
 
     fn read(pointer: String, table: &'a Value) -> Self {
         let name = text_at(table, "/name").and_then(|name| IssuerName::parse(name).ok());
-        let kind = match text_at(table, "/kind") {
-            Some("people") => Some(Kind::People),
-            Some("workload") => Some(Kind::Workload),
-            _ => None,
-        };
+        let kind = table.get("kind").and_then(|kind| input::read(kind.clone()).ok());
         Self { pointer, table, name, kind }
     }
 
@@ -117,7 +109,7 @@ impl<'a> Issuer<'a> {
     fn prefix(&self) -> Option<String> {
         match (self.kind?, self.table.get("prefix")) {
             (Kind::People, Some(prefix)) => prefix.as_str().map(str::to_owned),
-            _ => self.name.as_ref().map(prefix_of),
+            _ => self.name.as_ref().map(default_prefix),
         }
     }
 
@@ -155,8 +147,21 @@ impl<'a> Issuer<'a> {
                 faults.push(self.at(key), "only where kind = \"people\"");
             }
         }
+    }
+
+    /// A rule's group that this issuer may not give would never be anybody's. An equal prefix is a fault of its own.
+    fn check_groups(&self, all: &[Self], faults: &mut Faults) {
+        let Some(prefix) = self.prefix() else { return };
+        let others = all.iter().filter_map(Self::prefix).filter(|other| *other != prefix);
+        let names = Names::new(prefix.clone(), others);
         for (place, rule) in items_at(self.table, "/rules") {
-            check_rule(&format!("{}{place}/when", self.pointer), rule, faults);
+            let group = text_at(rule, "/group").filter(|group| Name::parse(group).is_ok());
+            if group.is_some_and(|group| names.own(group).is_none()) {
+                faults.push(
+                    format!("{}{place}/group", self.pointer),
+                    "expected a group that is a name with the issuer's prefix, and does not begin with another issuer's",
+                );
+            }
         }
     }
 
@@ -184,21 +189,6 @@ impl<'a> Issuer<'a> {
         };
         let key = if says_prefix { "prefix" } else { "name" };
         faults.push(self.at(key), format!("{other} {problem}"));
-    }
-}
-
-/// A rule without a claim would give its group to every token; a float, a list or a table has no one equality.
-fn check_rule(place: &str, rule: &Value, faults: &mut Faults) {
-    let Some(when) = rule.get("when").and_then(Value::as_object) else { return };
-    if when.is_empty() {
-        faults.push(place, "expected at least one claim: without one every token would be in the group");
-    }
-    for (claim, value) in when {
-        if !(value.is_string() || value.is_boolean() || value.is_i64() || value.is_u64()) {
-            let mut place = place.to_owned();
-            push_segment(&mut place, claim);
-            faults.push(place, "expected a string, a whole number, true or false");
-        }
     }
 }
 

@@ -2,6 +2,7 @@ mod cases;
 mod load;
 
 use super::*;
+use crate::identity;
 use proptest::prelude::*;
 
 const SAMPLE: &str = include_str!("../../docs/hallpass.toml");
@@ -68,18 +69,18 @@ fn the_sample_has_every_key() {
 
 #[test]
 fn what_is_not_said_has_its_default() {
-    let corp = Issuer {
+    let corp = IssuerConfig {
         name: "corp".parse().unwrap(),
         issuer: "https://login.example.com".to_owned(),
         audiences: vec!["hallpass".to_owned()],
-        kind: IssuerKind::People(People {
+        kind: IssuerKind::People(identity::People {
             principal_claim: "sub".to_owned(),
             groups_claim: None,
             prefix: "corp/".to_owned(),
             trust_unverified_email: false,
         }),
         rules: vec![],
-        algorithms: vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa],
+        algorithms: vec![identity::Algorithm::Rs256, identity::Algorithm::Es256, identity::Algorithm::EdDsa],
         token_types: vec!["JWT".to_owned(), "at+jwt".to_owned()],
         authorized_parties: vec![],
         jwks_url: None,
@@ -109,11 +110,10 @@ fn issuers_become_what_they_say() {
     let claims = (people.principal_claim.as_str(), people.groups_claim.as_deref(), people.prefix.as_str());
     assert_eq!(claims, ("email", Some("groups"), ""));
     assert_eq!(issuers[0].authorized_parties, ["hallpass-cli"]);
-    assert_eq!(issuers[0].jwks_url.as_deref(), Some("https://login.example.com/keys"));
-    assert_eq!((&issuers[1].kind, issuers[1].workload_prefix().as_str()), (&IssuerKind::Workload, "github/"));
-    let claims = [("environment", "production"), ("repository", "acme/shop")];
-    let when = claims.map(|(claim, value)| (claim.to_owned(), json!(value))).into();
-    assert_eq!(issuers[1].rules, [ClaimRule { when, group: "shop-deployers".parse().unwrap() }]);
+    assert_eq!(issuers[0].jwks_url.as_ref().map(reqwest::Url::as_str), Some("https://login.example.com/keys"));
+    assert_eq!((&issuers[1].kind, issuers[1].prefix().as_str()), (&IssuerKind::Workload, "github/"));
+    let when = json!({"repository": "acme/shop", "environment": "production"});
+    assert_eq!(issuers[1].rules, [input::read(json!({"when": when, "group": "shop-deployers"})).unwrap()]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
-use crate::model::Invalid;
+use crate::model::{Invalid, parsed_from_text};
 use jsonwebtoken::Algorithm as Jwa;
+use std::fmt;
 
 /// A signature algorithm a token may be signed with (RFC 7518, §3.1). Asymmetric ones only: HMAC has no name here, so
 /// that a published key can never be taken for a shared secret.
@@ -45,9 +46,15 @@ impl Algorithm {
 
     /// The name as the token's header has it, case and all.
     pub fn parse(name: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or(Invalid::new(
-            "an asymmetric algorithm: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA",
-        ))
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or(match name.get(..2) {
+            Some("HS") => {
+                Invalid::new("an asymmetric algorithm: whoever can check an HMAC signature can also make one")
+            }
+            _ if name.eq_ignore_ascii_case("none") => {
+                Invalid::new("an algorithm that signs: anyone can make a token without a signature")
+            }
+            _ => Invalid::new("one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"),
+        })
     }
 
     /// As the token's header has it.
@@ -90,18 +97,13 @@ impl Algorithm {
     }
 }
 
-impl<E> deserr::Deserr<E> for Algorithm
-where
-    E: deserr::DeserializeError + deserr::MergeWithError<Invalid>,
-{
-    fn deserialize_from_value<V: deserr::IntoValue>(
-        value: deserr::Value<V>,
-        location: deserr::ValuePointerRef<'_>,
-    ) -> Result<Self, E> {
-        let name = <String as deserr::Deserr<E>>::deserialize_from_value(value, location)?;
-        Self::parse(&name).map_err(|fault| deserr::take_cf_content(E::merge(None, fault, location)))
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
+
+parsed_from_text!(Algorithm);
 
 #[cfg(test)]
 mod tests {

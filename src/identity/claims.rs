@@ -94,24 +94,24 @@ impl Claims {
                 let subject = subject.clone().ok_or(AuthFault::Invalid("it has no sub"))?;
                 (Principal::workload(&issuer.name, subject), BTreeSet::new())
             }
-            IssuerKind::People { principal_claim, groups_claim, trust_unverified_email } => {
-                if principal_claim == "email"
-                    && !trust_unverified_email
+            IssuerKind::People(people) => {
+                if people.principal_claim == "email"
+                    && !people.trust_unverified_email
                     && self.0.get("email_verified") != Some(&Value::Bool(true))
                 {
                     return Err(AuthFault::Invalid("it does not say email_verified: true"));
                 }
                 let user = self
-                    .text(principal_claim, "the claim that names its user is not a string")?
+                    .text(&people.principal_claim, "the claim that names its user is not a string")?
                     .ok_or(AuthFault::Invalid("the claim that names its user is missing"))?;
                 let user = names
                     .own(user)
                     .ok_or(AuthFault::Invalid("its user is no name, or one that is another issuer's to give"))?;
-                (Principal::User(user), self.groups(groups_claim.as_deref(), names)?)
+                (Principal::User(user), self.groups(people.groups_claim.as_deref(), names)?)
             }
         };
         for rule in &issuer.rules {
-            if !rule.when.is_empty() && rule.when.iter().all(|(claim, value)| self.0.get(claim) == Some(value)) {
+            if rule.when.hold_in(&self.0) {
                 groups.extend(names.own(rule.group.as_str()).map(Principal::Group));
             }
         }

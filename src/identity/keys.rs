@@ -63,12 +63,12 @@ pub struct IssuerStatus {
 }
 
 impl IssuerKeys {
-    pub(super) fn new(config: &IssuerConfig, jwks_url: Option<Url>, fetcher: Fetcher, clock: Clock) -> Self {
+    pub(super) fn new(config: &IssuerConfig, fetcher: Fetcher, clock: Clock) -> Self {
         let (_, landed) = watch::channel(());
         Self {
             name: config.name.clone(),
             issuer: config.issuer.clone(),
-            jwks_url,
+            jwks_url: config.jwks_url.clone(),
             fetcher,
             clock,
             set: ArcSwap::default(),

@@ -1,6 +1,6 @@
 //! A fake issuer on loopback and keys to sign with, for this room's tests.
 
-use super::{Algorithm, AuthError, Caller, Identity, IssuerConfig, IssuerKind};
+use super::{Algorithm, AuthError, Caller, Identity, IssuerConfig, IssuerKind, People};
 use crate::{
     clock::Clock,
     model::{IssuerName, Time},
@@ -198,14 +198,15 @@ impl Provider {
     }
 }
 
-/// An issuer of people with a prefix of its own, that takes the default algorithms.
-pub(super) fn people(name: &str, issuer: &str) -> IssuerConfig {
-    let principal_claim = "sub".to_owned();
-    let groups_claim = Some("groups".to_owned());
-    IssuerConfig {
-        kind: IssuerKind::People { principal_claim, groups_claim, trust_unverified_email: false },
-        ..workload(name, issuer)
-    }
+/// An issuer of people, that takes the default algorithms.
+pub(super) fn people(name: &str, issuer: &str, prefix: &str) -> IssuerConfig {
+    let people = People {
+        principal_claim: "sub".to_owned(),
+        groups_claim: Some("groups".to_owned()),
+        prefix: prefix.to_owned(),
+        trust_unverified_email: false,
+    };
+    IssuerConfig { kind: IssuerKind::People(people), ..workload(name, issuer) }
 }
 
 /// An issuer of workloads, likewise.
@@ -215,13 +216,20 @@ pub(super) fn workload(name: &str, issuer: &str) -> IssuerConfig {
         issuer: issuer.to_owned(),
         audiences: vec!["hallpass".to_owned()],
         kind: IssuerKind::Workload,
-        prefix: format!("{name}/"),
         rules: Vec::new(),
         algorithms: Algorithm::DEFAULT.to_vec(),
         token_types: vec!["JWT".to_owned(), "at+jwt".to_owned()],
         authorized_parties: Vec::new(),
         jwks_url: None,
         cap_to_token: false,
+    }
+}
+
+/// What only an issuer of people has; panics for another.
+pub(super) fn of_people(issuer: &mut IssuerConfig) -> &mut People {
+    match &mut issuer.kind {
+        IssuerKind::People(people) => people,
+        IssuerKind::Workload => panic!("no issuer of people"),
     }
 }
 
@@ -241,8 +249,7 @@ impl Bench {
     pub(super) async fn beside(others: Vec<IssuerConfig>, adjust: impl FnOnce(&mut IssuerConfig)) -> Self {
         let provider = FakeIssuer::start().await;
         provider.publish(&[P256.jwk("main")]);
-        let mut corp = people("corp", &provider.url);
-        corp.prefix = String::new();
+        let mut corp = people("corp", &provider.url, "");
         adjust(&mut corp);
         let clock = Clock::settable(Time::from_seconds(NOW).unwrap());
         let issuers = [vec![corp], others].concat();

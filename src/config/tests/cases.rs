@@ -125,7 +125,7 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         "",
         "jwks_url = 'http://x'\nprincipal_claim = ''\ngroups_claim = ''",
         &[
-            "issuers[0].jwks_url: expected an https:// address, or http:// on loopback",
+            "issuers[0].jwks_url: expected an https:// address, or http:// on loopback, without a user name or a fragment",
             "issuers[0].principal_claim: expected the name of a claim",
             "issuers[0].groups_claim: expected the name of a claim",
         ],
@@ -225,6 +225,13 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         "prefix = 'xy'\n[[issuers]]\nname = 'x'\nissuer = 'https://x'\naudiences = ['h']\nkind = 'people'\nprefix = 'x'",
         &[
             "issuers[1].prefix: issuers[0] has a prefix that this one begins with, or that begins with this one: a name could be either's",
+        ],
+    ),
+    (
+        "",
+        "prefix = ''\nrules = [{ when = { a = 1 }, group = 'github/x' }, { when = { a = 1 }, group = 'githubbers' }]\n[[issuers]]\nname = 'github'\nissuer = 'https://x'\naudiences = ['h']\nkind = 'workload'\nrules = [{ when = { a = 1 }, group = 'github/x' }]",
+        &[
+            "issuers[0].rules[0].group: expected a group that is a name with the issuer's prefix, and does not begin with another issuer's",
         ],
     ),
     // [audit]

@@ -2,7 +2,8 @@ use super::super::testing::*;
 use crate::{
     audit::AuthMethod,
     identity::{Algorithm, Caller, ClaimRule},
-    model::{Name, Time},
+    input::read,
+    model::Time,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -11,8 +12,8 @@ fn groups(caller: &Caller) -> Vec<String> {
     caller.groups().iter().map(ToString::to_string).collect()
 }
 
-fn rule(when: Value, group: &str) -> ClaimRule {
-    ClaimRule { when: serde_json::from_value(when).unwrap(), group: Name::parse(group).unwrap() }
+fn rule(when: &Value, group: &str) -> ClaimRule {
+    read(json!({"when": when, "group": group})).unwrap()
 }
 
 #[tokio::test]
@@ -58,7 +59,7 @@ async fn what_may_vary_is_taken() {
 #[tokio::test]
 async fn a_person_is_named_by_claims() {
     let bench = Bench::beside(vec![workload("github", "https://token.example.com")], |corp| {
-        corp.rules = vec![rule(json!({"admin": true, "level": 3}), "operators"), rule(json!({"nope": "x"}), "no")];
+        corp.rules = vec![rule(&json!({"admin": true, "level": 3}), "operators"), rule(&json!({"nope": "x"}), "no")];
         corp.cap_to_token = true;
     })
     .await;
@@ -100,8 +101,8 @@ async fn groups_come_as_a_list_or_one_by_one() {
 #[tokio::test]
 async fn a_prefix_stands_before_users_and_groups() {
     let bench = Bench::new(|corp| {
-        corp.prefix = "corp/".to_owned();
-        corp.rules = vec![rule(json!({"sub": "alice"}), "all")];
+        of_people(corp).prefix = "corp/".to_owned();
+        corp.rules = vec![rule(&json!({"sub": "alice"}), "all")];
     })
     .await;
     let caller = bench.caller(json!({"groups": ["dev"]})).await.unwrap();
@@ -114,7 +115,7 @@ async fn a_workload_is_named_by_issuer_and_subject_and_gets_groups_by_rules() {
     let provider = FakeIssuer::start().await;
     provider.publish(&[P256.jwk("main")]);
     let mut github = workload("github", &provider.url);
-    github.rules = vec![rule(json!({"repository": "acme/shop", "environment": "production"}), "shop-deployers")];
+    github.rules = vec![rule(&json!({"repository": "acme/shop", "environment": "production"}), "shop-deployers")];
     let bench = Bench::beside(vec![github], |_| ()).await;
     let sub = "repo:acme/shop:ref:refs/heads/main";
     let ask = async |changes: Value| {

@@ -1,6 +1,6 @@
 use super::{super::testing::*, fault, reason};
 use crate::{
-    identity::{Algorithm, AuthFault, IssuerKind, MAX_TOKEN, bearer_token},
+    identity::{Algorithm, AuthFault, IssuerConfig, MAX_TOKEN, bearer_token},
     model::IssuerName,
 };
 use aws_lc_rs::hmac;
@@ -194,13 +194,13 @@ async fn claims_that_do_not_hold_are_refused() {
 
 #[tokio::test]
 async fn an_email_counts_once_it_is_verified() {
-    let by_email = |trust| IssuerKind::People {
-        principal_claim: "email".to_owned(),
-        groups_claim: None,
-        trust_unverified_email: trust,
+    let by_email = |corp: &mut IssuerConfig, trust| {
+        let people = of_people(corp);
+        people.principal_claim = "email".to_owned();
+        people.trust_unverified_email = trust;
     };
-    let strict = Bench::new(|corp| corp.kind = by_email(false)).await;
-    let trusting = Bench::new(|corp| corp.kind = by_email(true)).await;
+    let strict = Bench::new(|corp| by_email(corp, false)).await;
+    let trusting = Bench::new(|corp| by_email(corp, true)).await;
     let refusal = Err("it does not say email_verified: true");
     let alice = Ok("user:alice@example.com".to_owned());
     for (verified, strict_outcome) in [
@@ -243,7 +243,7 @@ async fn each_issuers_key_verifies_its_own_tokens_only() {
     let lab = FakeIssuer::start().await;
     let lab_key = TestKey::p256();
     lab.publish(&[lab_key.jwk("main")]);
-    let bench = Bench::beside(vec![people("lab", &lab.url)], |_| ()).await;
+    let bench = Bench::beside(vec![people("lab", &lab.url, "lab/")], |_| ()).await;
     let header = json!({"alg": "ES256", "kid": "main"});
     let as_lab = bench.claims(json!({"iss": lab.url}));
     assert_eq!(bench.ask(&lab_key.sign(&header, &as_lab)).await.unwrap().principal().to_string(), "user:lab/alice");

@@ -1,7 +1,7 @@
 use super::{super::testing::*, fault, reason};
 use crate::{
     clock::Clock,
-    identity::{AuthFault, Identity},
+    identity::{AuthFault, Identity, parse_address},
     model::{IssuerName, Time},
 };
 use futures_util::{FutureExt, future::join_all};
@@ -156,13 +156,13 @@ async fn what_is_no_key_set_changes_nothing() {
             Mode::Answer,
             Some(own("http://keys.example.com/")),
             None,
-            "the discovery document has no jwks_uri that is an https address (http only on loopback), without a user name or a fragment",
+            "the discovery document has no jwks_uri that is an https:// address, or http:// on loopback, without a user name or a fragment",
         ),
         (
             Mode::Answer,
             Some(json!({"issuer": bench.provider.url})),
             None,
-            "the discovery document has no jwks_uri that is an https address (http only on loopback), without a user name or a fragment",
+            "the discovery document has no jwks_uri that is an https:// address, or http:// on loopback, without a user name or a fragment",
         ),
     ]
     .into_iter()
@@ -220,7 +220,7 @@ async fn without_any_keys_nothing_can_be_said() {
     let status = bench.identity.issuers().remove(0);
     assert_eq!((status.usable, status.last_error.as_deref()), (false, Some("no key of the set can be used")));
 
-    let dead = people("dead", "http://127.0.0.1:1");
+    let dead = people("dead", "http://127.0.0.1:1", "dead/");
     let clock = Clock::settable(Time::from_seconds(NOW).unwrap());
     let identity = Identity::new(vec![dead], clock).unwrap();
     let token = P256.sign(&json!({"alg": "ES256", "kid": "main"}), &bench.claims(json!({"iss": "http://127.0.0.1:1"})));
@@ -235,7 +235,7 @@ async fn without_any_keys_nothing_can_be_said() {
 async fn keys_come_from_the_configured_address_where_there_is_one() {
     let keys = FakeIssuer::start().await;
     keys.publish(&[P256.jwk("main")]);
-    let bench = Bench::new(|corp| corp.jwks_url = Some(format!("{}/keys", keys.url))).await;
+    let bench = Bench::new(|corp| corp.jwks_url = parse_address(&format!("{}/keys", keys.url)).ok()).await;
     bench.provider.set_discovery(&Value::Null);
     bench.provider.publish(&[]);
     bench.ask(&bench.token(json!({}), json!({}))).await.unwrap();
