@@ -1,8 +1,10 @@
 //! The wiring: `App::build` puts every room below together, for `serve`, for the commands at the database and for the
 //! tests alike. The only place that does.
 
+mod desk;
 mod key;
 
+pub use desk::Desk;
 pub use key::{KeyFileError, keygen, load_key};
 
 use crate::{
@@ -24,6 +26,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How often AWS is asked who the broker is, until it says.
 const IDENTIFY_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for issuances whose clients have gone, after connections have been given their time.
+const ISSUANCE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Why the service cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +52,11 @@ pub enum BuildError {
     /// The audit key.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The operator has no name.
+    #[error("the operator's name cannot be used: {0}")]
+    NoName(String),
     /// The issuers.
-    #[error("the issuers cannot be used: {0}")]
+    #[error("the issuers cannot be asked: {0}")]
     Identity(#[from] IdentityError),
 }
 
@@ -127,11 +135,11 @@ impl App {
     pub async fn close(self, writing: Writing) {
         self.shutdown.cancel();
         self.tracker.close();
-        self.tracker.wait().await;
-        self.recorder.close().await;
-        if writing.0.await.is_err() {
-            tracing::error!("the audit's writer broke off");
+        if tokio::time::timeout(ISSUANCE_LIMIT, self.tracker.wait()).await.is_err() {
+            tracing::warn!("issuances are cut off that did not end in time; their intents will be called unknown");
         }
+        self.recorder.close().await;
+        writing.finished().await;
         self.store.close().await;
     }
 }

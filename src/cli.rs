@@ -3,7 +3,11 @@
 //! Reads arguments, calls one room below and prints what it returns. Must never hold logic. Exit codes: 0 done, 1 failed,
 //! 2 wrong usage (clap's own).
 
+mod allowlist;
+mod audit;
 mod config;
+mod migrate;
+mod serve;
 
 use clap::{Parser, Subcommand};
 use std::{
@@ -34,6 +38,9 @@ struct Hallpass {
 const EXAMPLES: &str = "\
 Examples:
   hallpass config check --config /etc/hallpass/hallpass.toml
+  hallpass serve --migrate --config /etc/hallpass/hallpass.toml
+  hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
+  hallpass audit verify --config /etc/hallpass/hallpass.toml
   HALLPASS_CONFIG=hallpass.toml HALLPASS_AWS__REGION=eu-west-1 hallpass config check
 
 Each key of the file outside [[issuers]] is also a variable, HALLPASS_<SECTION>__<KEY>; the variable wins.
@@ -41,7 +48,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Args),
+    Migrate(migrate::Args),
     Config(config::Args),
+    Allowlist(allowlist::Args),
+    Audit(audit::Args),
 }
 
 /// Reads the arguments of this process, does what they say, and reports a failure on stderr.
@@ -49,7 +60,11 @@ pub async fn run() -> ExitCode {
     let Hallpass { config, command } = Hallpass::parse();
     let config = config.as_deref();
     let done = match command {
+        Command::Serve(args) => args.run(config).await,
+        Command::Migrate(args) => args.run(config).await,
         Command::Config(args) => args.run(config).await,
+        Command::Allowlist(args) => args.run(config).await,
+        Command::Audit(args) => args.run(config).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,6 +78,11 @@ pub async fn run() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "where a command line tool reports")]
 fn report(error: &anyhow::Error) {
     eprintln!("{error:#}");
+}
+
+/// Who works at this machine, for the record.
+fn os_user() -> String {
+    whoami::username().unwrap_or_else(|_| "unknown".to_owned())
 }
 
 /// Prints to stdout. Not `println!`, which panics where the reader of a pipe has gone.

@@ -118,7 +118,7 @@ enum Basis {
 
 #[derive(Debug)]
 struct Entry {
-    event: Box<Event>,
+    event: Event,
     basis: Basis,
     since: Instant,
     reply: oneshot::Sender<Result<Option<Changed>, RecordError>>,
@@ -126,7 +126,7 @@ struct Entry {
 
 #[derive(Debug)]
 enum Work {
-    Write(Entry),
+    Write(Box<Entry>),
     Housekeep(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
@@ -206,7 +206,7 @@ impl Recorder {
     async fn write(&self, event: Event, basis: Basis) -> Result<Option<Changed>, RecordError> {
         let (reply, answer) = oneshot::channel();
         let waits = matches!(basis, Basis::Intent(_));
-        let work = Work::Write(Entry { event: Box::new(event), basis, since: Instant::now(), reply });
+        let work = Work::Write(Box::new(Entry { event, basis, since: Instant::now(), reply }));
         if waits {
             // An outcome waits its turn even in a full queue: its session exists already.
             self.queue.send(work).await.map_err(|_| RecordError::Unavailable)?;

@@ -15,7 +15,7 @@ const HEADER_LIMIT: Duration = Duration::from_secs(10);
 /// The largest head of a request: a token of 16 KiB and what stands around it.
 const HEAD_BYTES: usize = 32 * 1024;
 /// How long connections are given to finish what they have begun.
-const DRAIN_LIMIT: Duration = Duration::from_secs(22);
+const DRAIN_LIMIT: Duration = Duration::from_secs(16);
 /// What to wait when a connection cannot be taken, most likely for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -35,7 +35,7 @@ impl Listener {
     }
 }
 
-/// Answers until `stop` comes, then takes no more and finishes what it has, for at most 22 s.
+/// Answers until `stop` comes, then takes no more and finishes what it has, for at most 16 s.
 pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);

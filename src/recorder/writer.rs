@@ -92,7 +92,7 @@ impl Writer {
             let mut closers = Vec::new();
             for work in work.drain(..) {
                 match work {
-                    Work::Write(entry) => entries.push(entry),
+                    Work::Write(entry) => entries.push(*entry),
                     Work::Housekeep(reply) => housekeepers.push(reply),
                     Work::Close(reply) => closers.push(reply),
                 }
@@ -167,7 +167,7 @@ impl Writer {
         self.healthy.store(!matches!(result, Err(StoreError::Unavailable(_) | StoreError::Silent)), Ordering::Relaxed);
         if let (Err(_), Some(attempted)) = (&result, attempted) {
             let released = entries.iter().filter(|entry| entry.event.kind == Kind::CredentialsIssued);
-            let dropped = released.map(|entry| (*entry.event).clone()).collect();
+            let dropped = released.map(|entry| entry.event.clone()).collect();
             self.doubt = Some(Doubt { attempted, dropped });
         }
         result
@@ -324,7 +324,7 @@ async fn push_entries(
                 Verdict::Written(None)
             }
             Basis::Intent(issuance) if !awaited.contains(issuance) => {
-                let mut late = failed((**event).clone(), "audit_unavailable");
+                let mut late = failed(event.clone(), "audit_unavailable");
                 late.id = clock.new_id();
                 late.detail.insert("late".to_owned(), true.into());
                 batch.push(&late);

@@ -8,6 +8,7 @@ use crate::{
     audit::{Hash, Head, Index, Row, Signature, SignedHead, StreamId},
     model::{AccountId, IssuanceId, Principal, RoleArn, Time},
 };
+use serde_json::{Map, Value, json};
 use sqlx::{FromRow, QueryBuilder};
 
 /// An intent without an outcome.
@@ -42,6 +43,25 @@ pub struct EventFilter {
     pub until: Option<Time>,
     /// Text that the record holds, ignoring case.
     pub text: Option<String>,
+}
+
+impl EventFilter {
+    /// What is about to be read, filtered how: for the record of reading it.
+    #[must_use]
+    pub fn describe(&self, what: &str) -> Map<String, Value> {
+        let members = [
+            ("read", Some(json!(what))),
+            ("kind", self.kind.as_ref().map(|kind| json!(kind))),
+            ("principal", self.principal.as_ref().map(|principal| json!(principal))),
+            ("account", self.account.as_ref().map(|account| json!(account))),
+            ("role", self.role.as_ref().map(|role| json!(role))),
+            ("issuance", self.issuance.as_ref().map(|issuance| json!(issuance))),
+            ("since", self.since.map(|since| json!(since))),
+            ("until", self.until.map(|until| json!(until))),
+            ("q", self.text.as_ref().map(|text| json!(text))),
+        ];
+        members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
 }
 
 /// Where a page begins, and in which order it goes.

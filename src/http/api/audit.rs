@@ -20,7 +20,7 @@ use axum::{
 };
 use deserr::Deserr;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use std::time::Duration;
 
 /// Text is looked for within this much time: no index serves it.
@@ -127,7 +127,7 @@ pub(in crate::http) async fn events(
         filter.principal = Some(own.clone());
     }
     if filter.principal.as_ref() != Some(own) {
-        let reading = Reading { kind: Kind::AuditRead, detail: describe("events", &filter) };
+        let reading = Reading { kind: Kind::AuditRead, detail: filter.describe("events") };
         app.evidence.note(reading, &who.actor).await?;
     }
     let listed = app.evidence.list_events(&filter, &page, limit).await?;
@@ -157,7 +157,7 @@ pub(in crate::http) async fn export(
     let kind = kind.map(|kind| kind.as_str().to_owned());
     let mut filter = EventFilter { kind, principal, account, role, issuance, since, until, text: q };
     limit_text_search(&mut filter, app.clock.now())?;
-    let reading = Reading { kind: Kind::AuditExported, detail: describe("export", &filter) };
+    let reading = Reading { kind: Kind::AuditExported, detail: filter.describe("export") };
     app.evidence.note(reading, &who.actor).await?;
     let rows = app.evidence.export(filter);
     let (media_type, name, lines) = match format {
@@ -195,19 +195,4 @@ fn limit_text_search(filter: &mut EventFilter, now: Time) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn describe(what: &str, filter: &EventFilter) -> Map<String, Value> {
-    let members = [
-        ("read", Some(json!(what))),
-        ("kind", filter.kind.as_ref().map(|kind| json!(kind))),
-        ("principal", filter.principal.as_ref().map(|principal| json!(principal))),
-        ("account", filter.account.as_ref().map(|account| json!(account))),
-        ("role", filter.role.as_ref().map(|role| json!(role))),
-        ("issuance", filter.issuance.as_ref().map(|issuance| json!(issuance))),
-        ("since", filter.since.map(|since| json!(since))),
-        ("until", filter.until.map(|until| json!(until))),
-        ("q", filter.text.as_ref().map(|text| json!(text))),
-    ];
-    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

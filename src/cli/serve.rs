@@ -1,0 +1,66 @@
+use super::migrate::migrate;
+use crate::{
+    app::App,
+    clock::Clock,
+    config,
+    http::{self, Listener},
+};
+use anyhow::Context;
+use std::{
+    io::{IsTerminal, stderr},
+    path::Path,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Run the service.
+///
+/// Refuses to start on a database that needs migrations, unless --migrate is given. Logs one line a request to stderr,
+/// as JSON where stderr is no terminal; RUST_LOG sets what is logged, `info` by default. Stops on SIGTERM and SIGINT: it
+/// takes no new connections, answers what it has and closes the audit stream, all within 25 seconds.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Bring the database up to date first.
+    #[arg(long)]
+    migrate: bool,
+}
+
+impl Args {
+    pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
+        let config = config::load(file, config::environment())?;
+        start_log();
+        for hint in config.hints() {
+            tracing::warn!(hint, "the configuration is allowed, but hardly meant");
+        }
+        if self.migrate {
+            migrate(&config).await?;
+        }
+        let (app, writing) = App::build(&config, Clock::system()).await?;
+        let listen = config.server.listen;
+        let listener = Listener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.address()?;
+        tracing::info!(%address, public_url = config.server.public_url, database = app.store.kind(), "listening");
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("stopping: no new connections, finishing what was begun");
+        };
+        http::serve(listener, http::router(app.clone()), stop).await;
+        app.close(writing).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    if stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+}
