@@ -52,6 +52,9 @@ pub enum BuildError {
     /// The audit key.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The audit stream could not be begun.
+    #[error("the audit cannot be written; the log has the cause")]
+    Audit,
     /// The operator has no name.
     #[error("the operator's name cannot be used: {0}")]
     NoName(String),
@@ -101,6 +104,7 @@ impl App {
         check_schema(&store).await?;
         let identity = Identity::new(config.issuers.clone(), clock.clone())?;
         let (recorder, writing) = start_recorder(config, &store, &clock)?;
+        recorder.open().await.map_err(|_| BuildError::Audit)?;
         let sts = Sts::connect(&config.aws.region, clock.clone()).await;
         let tracker = TaskTracker::new();
         let broker = Broker::new(store.clone(), recorder.clone(), sts.clone(), clock.clone(), tracker.clone());

@@ -127,6 +127,7 @@ struct Entry {
 #[derive(Debug)]
 enum Work {
     Write(Box<Entry>),
+    Open(oneshot::Sender<Result<(), RecordError>>),
     Housekeep(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
@@ -141,6 +142,13 @@ impl Recorder {
         let writer = writer::Writer::new(store, key, clock.clone(), run, folder.clone(), healthy.clone());
         let task = tokio::spawn(writer.run(work));
         (Self { queue, folder, healthy, clock }, task)
+    }
+
+    /// Begins the stream now, rather than with the first event.
+    pub async fn open(&self) -> Result<(), RecordError> {
+        let (reply, opened) = oneshot::channel();
+        self.queue.try_send(Work::Open(reply)).map_err(|_| RecordError::Unavailable)?;
+        opened.await.map_err(|_| RecordError::Unavailable)?
     }
 
     /// Records one event. Floods of one refusal are folded: what is counted now is written within the minute.

@@ -93,6 +93,10 @@ impl Writer {
             for work in work.drain(..) {
                 match work {
                     Work::Write(entry) => entries.push(*entry),
+                    Work::Open(reply) => {
+                        let opened = self.commit(&[]).await;
+                        let _ = reply.send(opened.map(|_| ()).map_err(|_| RecordError::Unavailable));
+                    }
                     Work::Housekeep(reply) => housekeepers.push(reply),
                     Work::Close(reply) => closers.push(reply),
                 }

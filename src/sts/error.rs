@@ -1,3 +1,4 @@
+use crate::model::with_causes;
 use aws_sdk_sts::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
@@ -94,7 +95,7 @@ impl StsError {
     pub(super) fn of<E>(error: &SdkError<E, HttpResponse>, attempts: u32) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
-        SdkError<E, HttpResponse>: RequestId,
+        SdkError<E, HttpResponse>: RequestId + std::error::Error,
     {
         let request_id = error.request_id().map(str::to_owned);
         let status = error.raw_response().map(|response| response.status().as_u16());
@@ -113,7 +114,7 @@ impl StsError {
             _ => StsProblem::Unavailable("an answer that makes no sense"),
         };
         let words = match (error.code(), error.message()) {
-            (None, None) => aws_smithy_types::error::display::DisplayErrorContext(error).to_string(),
+            (None, None) => with_causes(error),
             (code, message) => format!("{}: {}", code.unwrap_or("?"), message.unwrap_or("?")),
         };
         Self { problem, request_id, attempts: attempts.max(1), aws_words: Some(words) }
