@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     model::{
         Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Origin, Partition, Principal, Reason, RoleRef,
-        Time, sha256,
+        SessionDuration, SessionPolicy, Time, sha256,
     },
     recorder::{RecordError, Recorder},
     store::{Change, ChangeError, Document, Store, StoreError},
@@ -252,8 +252,8 @@ impl Access {
         event.grant_id = Some(grant.id.clone());
         event.account_id = Some(account.clone());
         event.reason.clone_from(&grant.reason);
-        event.duration_seconds = grant.conditions.max_duration.map(|duration| duration.seconds());
-        event.session_policy_sha256 = grant.conditions.session_policy.as_ref().map(|policy| policy.sha256_hex());
+        event.duration_seconds = grant.conditions.max_duration.map(SessionDuration::seconds);
+        event.session_policy_sha256 = grant.conditions.session_policy.as_ref().map(SessionPolicy::sha256_hex);
         event.expires_at = grant.conditions.expires;
         event.detail.insert("to".to_owned(), grant.principal.to_string().into());
         event.detail.insert("role".to_owned(), format!("{account}/{role}").into());

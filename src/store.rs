@@ -202,7 +202,9 @@ impl Store {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut tx = self.read().await?;
-        on!(&mut tx, |conn| sqlx::query("SELECT 1").execute(conn).await.map(|_| ())?)
+        on!(&mut tx, |conn| {
+            sqlx::query("SELECT 1").execute(conn).await?;
+        })
     }
 
     /// What backs it, for people: `SQLite` or `PostgreSQL`.

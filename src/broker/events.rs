@@ -2,10 +2,10 @@
 
 use super::{IssueError, Request};
 use crate::{
-    allowlist::{Candidates, Permit, Refusal},
+    allowlist::{Candidates, Limit, Permit, Refusal},
     audit::{Actor, Event, Kind},
     clock::Clock,
-    model::{IssuanceId, RoleArn, SessionName, SourceIdentity, Tags},
+    model::{IssuanceId, RoleArn, SessionDuration, SessionName, SessionPolicy, SourceIdentity, Tags},
     sts::Facts,
 };
 
@@ -39,9 +39,9 @@ pub(super) fn denied(
     let mut event = begun(clock, Kind::CredentialsDenied, actor, request);
     event.account_id = candidates.role.as_ref().map(|(account, _)| account.id.clone());
     event.allowlist_revision = Some(candidates.revision);
-    event.duration_seconds = request.ask.duration.map(|duration| duration.seconds());
-    event.session_policy_sha256 = request.ask.session_policy.as_ref().map(|policy| policy.sha256_hex());
-    event.grant_id = request.ask.grant_id.clone();
+    event.duration_seconds = request.ask.duration.map(SessionDuration::seconds);
+    event.session_policy_sha256 = request.ask.session_policy.as_ref().map(SessionPolicy::sha256_hex);
+    event.grant_id.clone_from(&request.ask.grant_id);
     event.set_requested_role(&request.role);
     match refusal {
         Refusal::NotAllowed(reasons) => {
@@ -78,8 +78,8 @@ pub(super) fn requested(clock: &Clock, actor: &Actor, request: &Request, issuanc
     event.via = Some(permit.via.clone());
     event.allowlist_revision = Some(issuance.revision);
     event.duration_seconds = Some(permit.duration.seconds());
-    event.clamped_by = permit.clamped_by.map(|limit| limit.as_str());
-    event.session_policy_sha256 = permit.session_policy.as_ref().map(|policy| policy.sha256_hex());
+    event.clamped_by = permit.clamped_by.map(Limit::as_str);
+    event.session_policy_sha256 = permit.session_policy.as_ref().map(SessionPolicy::sha256_hex);
     event
 }
 
@@ -89,7 +89,7 @@ pub(super) fn issued(clock: &Clock, requested: Event, facts: &Facts) -> Event {
     event.expires_at = Some(facts.expires_at);
     event.access_key_id = Some(facts.access_key_id.clone());
     event.assumed_role_id = Some(facts.assumed_role_id.clone());
-    event.sts_request_id = facts.request_id.clone();
+    event.sts_request_id.clone_from(&facts.request_id);
     event.attempts = Some(facts.attempts);
     event
 }

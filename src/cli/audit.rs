@@ -14,12 +14,12 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Search(read::Search),
-    Export(read::Export),
+    Search(Box<read::Search>),
+    Export(Box<read::Export>),
     Verify(verify::Args),
     /// Make the key that signs the audit, and print its public half.
     ///
-    /// Writes audit.signing_key_file, for its owner alone, never over an old one. Give every replica the same key; keep
+    /// Writes `audit.signing_key_file`, for its owner alone, never over an old one. Give every replica the same key; keep
     /// the public half where `audit verify` is run from outside.
     Keygen,
 }

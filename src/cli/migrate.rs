@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Bring the database up to date.
 ///
-/// With PostgreSQL and database.migrate_url, the tables belong to that role, and the service's own role is given no more
+/// With PostgreSQL and `database.migrate_url`, the tables belong to that role, and the service's own role is given no more
 /// on the audit than INSERT and SELECT. Safe to run again, and while an older service runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}

@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 /// Run the service.
 ///
 /// Refuses to start on a database that needs migrations, unless --migrate is given. Logs one line a request to stderr,
-/// as JSON where stderr is no terminal; RUST_LOG sets what is logged, `info` by default. Stops on SIGTERM and SIGINT: it
+/// as JSON where stderr is no terminal; `RUST_LOG` sets what is logged, `info` by default. Stops on SIGTERM and SIGINT: it
 /// takes no new connections, answers what it has and closes the audit stream, all within 25 seconds.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -89,10 +89,10 @@ async fn record_failure(app: &App, arrival: &Arrival, error: &AuthError) -> Resu
 }
 
 macro_rules! power {
-    ($(#[$doc:meta])* $name:ident, $who:literal, |$app:ident, $caller:ident| $holds:expr) => {
+    ($(#[$doc:meta])* $name:ident $(($authenticated:ty))?, $who:literal, |$app:ident, $caller:ident| $holds:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
-        pub(super) struct $name(pub(super) Authenticated);
+        pub(super) struct $name$((pub(super) $authenticated))?;
 
         impl FromRequestParts<App> for $name {
             type Rejection = Error;
@@ -100,23 +100,25 @@ macro_rules! power {
             async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
                 let authenticated = Authenticated::from_request_parts(parts, app).await?;
                 let ($app, $caller) = (app, &authenticated.caller);
-                if $holds { Ok(Self(authenticated)) } else { Err(Error::Forbidden($who)) }
+                if $holds { Ok(power!(@made authenticated, $name $(($authenticated))?)) } else { Err(Error::Forbidden($who)) }
             }
         }
     };
+    (@made $value:ident, $name:ident ($authenticated:ty)) => { $name($value) };
+    (@made $value:ident, $name:ident) => { $name };
 }
 
 power!(
     /// May change everything.
-    Admin, "an admin", |app, caller| app.powers.is_admin(caller)
+    Admin(Authenticated), "an admin", |app, caller| app.powers.is_admin(caller)
 );
 power!(
     /// May read everything.
-    Auditor, "an auditor or an admin", |app, caller| app.powers.is_auditor(caller)
+    Auditor(Authenticated), "an auditor or an admin", |app, caller| app.powers.is_auditor(caller)
 );
 power!(
     /// May plan and apply the allowlist file.
-    Applier, "an applier or an admin", |app, caller| app.powers.is_applier(caller)
+    Applier(Authenticated), "an applier or an admin", |app, caller| app.powers.is_applier(caller)
 );
 power!(
     /// May read the allowlist file.

@@ -60,7 +60,7 @@ struct Doubt {
 
 /// What became of each entry, by its place in the batch.
 enum Verdict {
-    Written(Option<Changed>),
+    Written(Option<Box<Changed>>),
     Refused(RecordError),
 }
 
@@ -143,7 +143,7 @@ impl Writer {
             Ok(verdicts) => {
                 for (entry, verdict) in entries.into_iter().zip(verdicts) {
                     let _ = entry.reply.send(match verdict {
-                        Verdict::Written(changed) => Ok(changed),
+                        Verdict::Written(changed) => Ok(changed.map(|changed| *changed)),
                         Verdict::Refused(error) => Err(error),
                     });
                 }
@@ -190,7 +190,7 @@ impl Writer {
                     let mut event = event.clone();
                     event.allowlist_revision = Some(changed.revision);
                     batch.push(&event);
-                    vec![Verdict::Written(Some(changed))]
+                    vec![Verdict::Written(Some(Box::new(changed)))]
                 }
                 Err(ChangeError::Store(error)) => return Err(error),
                 // Rolled back whole by dropping the transaction.
@@ -303,10 +303,8 @@ async fn push_entries(
     entries: &[Entry],
     clock: &Clock,
 ) -> Result<Vec<Verdict>, StoreError> {
-    let revision = match entries.iter().any(|entry| matches!(entry.basis, Basis::Decision { .. })) {
-        true => tx.find_revision().await?,
-        false => 0,
-    };
+    let decided = entries.iter().any(|entry| matches!(entry.basis, Basis::Decision { .. }));
+    let revision = if decided { tx.find_revision().await? } else { 0 };
     let concluded: Vec<IssuanceId> = entries
         .iter()
         .filter_map(|entry| match entry.basis {

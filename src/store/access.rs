@@ -7,8 +7,8 @@ use super::{
 use crate::{
     allowlist::{Candidates, Changes, Snapshot},
     model::{
-        Account, AccountId, AccountRef, Block, BlockTarget, Grant, GrantId, GrantTarget, Origin, Principal, Role,
-        RoleName, RoleRef, Time,
+        Account, AccountId, AccountRef, Alias, Block, BlockTarget, ExternalId, Grant, GrantId, GrantTarget, Origin,
+        Principal, Role, RoleName, RoleRef, Time,
     },
 };
 use sqlx::{FromRow, QueryBuilder};
@@ -16,7 +16,7 @@ use sqlx::{FromRow, QueryBuilder};
 /// The allowlist file as last applied.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// Counts every change of who may do what; the ETag.
+    /// Counts every change of who may do what; the `ETag`.
     pub revision: u64,
     /// The file's text, empty before the first.
     pub text: String,
@@ -343,23 +343,27 @@ impl Tx {
     async fn apply_file(&mut self, changes: &Changes, text: &str, by: &str, at: Time) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE allowlist SET file = $1, applied_by = $2, applied_at = $3";
         on!(&mut *self, |conn| {
-            sqlx::query(SQL).bind(text).bind(by).bind(at.as_micros()).execute(conn).await.map(|_| ())?
+            sqlx::query(SQL).bind(text).bind(by).bind(at.as_micros()).execute(conn).await?;
         })?;
         self.remove_grants(&changes.grants_removed, Origin::File).await?;
         for (account, role) in &changes.roles_removed {
             const SQL: &str = "DELETE FROM roles WHERE account_id = $1 AND name = $2";
             on!(&mut *self, |conn| {
-                sqlx::query(SQL).bind(account.as_str()).bind(role.as_str()).execute(conn).await.map(|_| ())?
+                sqlx::query(SQL).bind(account.as_str()).bind(role.as_str()).execute(conn).await?;
             })?;
         }
         for account in &changes.accounts_removed {
             const SQL: &str = "DELETE FROM accounts WHERE id = $1";
-            on!(&mut *self, |conn| sqlx::query(SQL).bind(account.as_str()).execute(conn).await.map(|_| ())?)?;
+            on!(&mut *self, |conn| {
+                sqlx::query(SQL).bind(account.as_str()).execute(conn).await?;
+            })?;
         }
         // Two accounts may swap their aliases, which are unique: all go first, then all come.
         for account in &changes.accounts_set {
             const SQL: &str = "UPDATE accounts SET alias = NULL WHERE id = $1";
-            on!(&mut *self, |conn| sqlx::query(SQL).bind(account.id.as_str()).execute(conn).await.map(|_| ())?)?;
+            on!(&mut *self, |conn| {
+                sqlx::query(SQL).bind(account.id.as_str()).execute(conn).await?;
+            })?;
         }
         for account in &changes.accounts_set {
             self.set_account(account).await?;
@@ -378,13 +382,12 @@ impl Tx {
         on!(self, |conn| {
             sqlx::query(SQL)
                 .bind(account.id.as_str())
-                .bind(account.alias.as_ref().map(|a| a.as_str()))
+                .bind(account.alias.as_ref().map(Alias::as_str))
                 .bind(account.name.as_deref())
-                .bind(account.external_id.as_ref().map(|e| e.expose()))
+                .bind(account.external_id.as_ref().map(ExternalId::expose))
                 .bind(serde_json::json!(account.tags).to_string())
                 .execute(conn)
-                .await
-                .map(|_| ())?
+                .await?;
         })
     }
 
@@ -405,8 +408,7 @@ impl Tx {
                 .bind(role.source_identity)
                 .bind(serde_json::json!(role.session_tags).to_string())
                 .execute(conn)
-                .await
-                .map(|_| ())?
+                .await?;
         })
     }
 }

@@ -168,7 +168,7 @@ impl Tx {
     pub async fn open_stream(&mut self, stream: StreamId, at: Time) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO audit_streams (stream, opened_at) VALUES ($1, $2)";
         on!(self, |conn| {
-            sqlx::query(SQL).bind(stream.to_string()).bind(at.as_micros()).execute(conn).await.map(|_| ())?
+            sqlx::query(SQL).bind(stream.to_string()).bind(at.as_micros()).execute(conn).await?;
         })
     }
 
@@ -176,7 +176,7 @@ impl Tx {
     pub async fn close_stream(&mut self, stream: StreamId, at: Time) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE audit_streams SET closed_at = $2 WHERE stream = $1";
         on!(self, |conn| {
-            sqlx::query(SQL).bind(stream.to_string()).bind(at.as_micros()).execute(conn).await.map(|_| ())?
+            sqlx::query(SQL).bind(stream.to_string()).bind(at.as_micros()).execute(conn).await?;
         })
     }
 
@@ -205,7 +205,7 @@ impl Tx {
                         .push_bind(index.role_arn.as_deref())
                         .push_bind(index.issuance_id.as_deref());
                 });
-                q.build().execute(conn).await.map(|_| ())?
+                q.build().execute(conn).await?;
             })?;
             rows = rest;
         }
@@ -267,7 +267,7 @@ impl Tx {
                         .push_bind(intent.stream.to_string())
                         .push_bind(signed(intent.seq));
                 });
-                q.build().execute(conn).await.map(|_| ())?
+                q.build().execute(conn).await?;
             })?;
             rest = more;
         }

@@ -46,8 +46,7 @@ impl Tx {
                 .bind(block.created_by.to_string())
                 .bind(block.created_at.as_micros())
                 .execute(conn)
-                .await
-                .map(|_| ())?
+                .await?;
         })
     }
 

@@ -68,7 +68,7 @@ impl Tx {
                         .push_bind(by)
                         .push_bind(at.as_micros());
                 });
-                q.build().execute(conn).await.map(|_| ())?
+                q.build().execute(conn).await?;
             })?;
         }
         Ok(())

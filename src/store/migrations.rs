@@ -35,18 +35,18 @@ impl Store {
 
     /// Whether the schema is what this program needs.
     pub async fn find_pending(&self) -> Result<Pending, StoreError> {
+        const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success";
+        const OLDEST: &str = "SELECT oldest_version FROM schema_compatibility";
         let versions: BTreeSet<i64> = self.migrator().iter().map(|migration| migration.version).collect();
         let mut tx = self.read().await?;
         if !tx.has_table("_sqlx_migrations").await? {
             return Ok(Pending::Migrations(versions.into_iter().collect()));
         }
-        const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success";
         let applied: Vec<i64> = on!(&mut tx, |conn| sqlx::query_scalar(APPLIED).fetch_all(conn).await?)?;
         let missing: Vec<i64> = versions.iter().copied().filter(|version| !applied.contains(version)).collect();
         if !missing.is_empty() {
             return Ok(Pending::Migrations(missing));
         }
-        const OLDEST: &str = "SELECT oldest_version FROM schema_compatibility";
         let oldest: i64 = on!(&mut tx, |conn| sqlx::query_scalar(OLDEST).fetch_one(conn).await?)?;
         let known = versions.last().copied().unwrap_or_default();
         Ok(if oldest > known { Pending::TooNew { oldest, known } } else { Pending::Nothing })

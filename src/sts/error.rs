@@ -39,7 +39,7 @@ pub enum StsProblem {
     Unavailable(&'static str),
 }
 
-/// A piece of trust that AWS can have missed. AccessDenied looks the same whichever side refuses.
+/// A piece of trust that AWS can have missed. `AccessDenied` looks the same whichever side refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// The role, or the broker as a principal of its trust policy.

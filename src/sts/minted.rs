@@ -108,6 +108,7 @@ impl Minted {
     }
 
     /// Lets the credentials go, against proof that this issuance's row is on disk.
+    #[expect(clippy::needless_pass_by_value, reason = "a receipt is used up: it releases once")]
     pub fn release(self, receipt: Receipt) -> Result<Released, WrongReceipt> {
         if receipt.issuance() != self.issuance {
             return Err(WrongReceipt);

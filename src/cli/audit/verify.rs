@@ -35,17 +35,16 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
         let kept = self.kept_heads()?;
-        let report = match &self.export {
-            Some(export) => verify_export(export, self.keys(file)?, &kept)?,
-            None => {
-                let config = config::load(file, config::environment())?;
-                let store = app::open_store(&config)?;
-                app::check_schema(&store).await?;
-                let shows = stderr().is_terminal();
-                let report = evidence::verify(&store, self.keys(file)?, &kept, |rows| progress(shows, rows)).await?;
-                store.close().await;
-                report
-            }
+        let report = if let Some(export) = &self.export {
+            verify_export(export, self.keys(file)?, &kept)?
+        } else {
+            let config = config::load(file, config::environment())?;
+            let store = app::open_store(&config)?;
+            app::check_schema(&store).await?;
+            let shows = stderr().is_terminal();
+            let report = evidence::verify(&store, self.keys(file)?, &kept, |rows| progress(shows, rows)).await?;
+            store.close().await;
+            report
         };
         super::super::print(&if self.json { serde_json::to_string_pretty(&report)? } else { report.to_string() })?;
         if report.is_clean() {

@@ -17,11 +17,10 @@ use axum::{
 use deserr::Deserr;
 use serde_json::json;
 
-/// The file as last applied; the revision is its ETag.
+/// The file as last applied; the revision is its `ETag`.
 pub(in crate::http) async fn show(State(app): State<App>, _: FileReader) -> Result<impl IntoResponse, Error> {
     let document = app.access.find_document().await?;
-    let headers =
-        [(header::CONTENT_TYPE, "application/toml".to_owned()), (header::ETAG, format!("\"{}\"", document.revision))];
+    let headers = [(header::CONTENT_TYPE, "application/toml".to_owned()), (header::ETAG, etag(document.revision))];
     Ok((NO_STORE, headers, document.text))
 }
 
@@ -40,32 +39,23 @@ pub(in crate::http) async fn apply(
     headers: HeaderMap,
     FileText(text): FileText,
 ) -> Result<impl IntoResponse, Error> {
-    let expected = expected_revision(&headers)?;
+    let expected = headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default());
     if expected.is_none() && !query.dry_run {
         return Err(Error::PreconditionRequired);
     }
     let planned = app.access.plan(&text, &who.actor.principal).await?;
-    if expected.is_some_and(|expected| expected != Some(planned.revision)) {
+    // A list, a weak tag or `*` would overwrite what nobody looked at: they match nothing.
+    if expected.is_some_and(|expected| expected != etag(planned.revision)) {
         return Err(crate::access::AccessError::Stale(planned.revision).into());
     }
     let mut body = json!({"applied": !query.dry_run, "revision": planned.revision, "plan": planned.plan});
     if !query.dry_run {
         body["revision"] = app.access.apply(planned, &who.actor).await?.into();
     }
-    let etag = [(header::ETAG, format!("\"{}\"", body["revision"]))];
-    Ok((NO_STORE, etag, Json(body)))
+    let etag = etag(body["revision"].as_u64().unwrap_or_default());
+    Ok((NO_STORE, [(header::ETAG, etag)], Json(body)))
 }
 
-/// The revision that `If-Match` names: `None` without the header, `Some(None)` for one that is no revision, which
-/// matches nothing. A list or `*` would overwrite what nobody looked at, and matches nothing either.
-fn expected_revision(headers: &HeaderMap) -> Result<Option<Option<u64>>, Error> {
-    let mut lines = headers.get_all(header::IF_MATCH).iter();
-    match (lines.next(), lines.next()) {
-        (None, _) => Ok(None),
-        (Some(_), Some(_)) => Err(Faults::at("", "If-Match is given twice").into()),
-        (Some(line), None) => {
-            let tag = line.to_str().unwrap_or_default().trim();
-            Ok(Some(tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok())))
-        }
-    }
+fn etag(revision: u64) -> String {
+    format!("\"{revision}\"")
 }

@@ -1,6 +1,6 @@
 use super::{NO_STORE, optional_reason, session_duration, session_policy};
 use crate::{
-    allowlist::Ask,
+    allowlist::{Ask, Limit},
     app::App,
     audit::Purpose,
     broker::{Issued, Request},
@@ -9,7 +9,7 @@ use crate::{
         extract::{Authenticated, Input},
     },
     input::Faults,
-    model::{GrantId, Invalid, Reason, RoleRef, SessionDuration},
+    model::{GrantId, Invalid, Reason, RoleRef, SessionDuration, SourceIdentity},
 };
 use axum::{Json, extract::State, response::IntoResponse};
 use deserr::Deserr;
@@ -75,13 +75,13 @@ fn show<'a>(issued: &'a Issued, region: &'a str) -> Credentials<'a> {
         issuance_id: credentials.issuance().to_string(),
         role_arn: issued.role.to_string(),
         assumed_role_arn: &facts.assumed_role_arn,
-        source_identity: issued.source_identity.as_ref().map(|identity| identity.as_str()),
+        source_identity: issued.source_identity.as_ref().map(SourceIdentity::as_str),
         access_key_id: &facts.access_key_id,
         secret_access_key: credentials.secret_access_key().expose(),
         session_token: credentials.session_token().expose(),
         expires_at: facts.expires_at.to_string(),
         duration_seconds: issued.permit.duration.seconds(),
-        clamped_by: issued.permit.clamped_by.map(|limit| limit.as_str()),
+        clamped_by: issued.permit.clamped_by.map(Limit::as_str),
         region,
     }
 }
