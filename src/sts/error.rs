@@ -54,8 +54,6 @@ pub enum Missing {
     Duration,
     /// STS is not activated in the region.
     Region,
-    /// The broker's own credentials.
-    BrokerCredentials,
     /// Something that AWS's message tells only to the operator.
     Other,
 }
@@ -79,9 +77,6 @@ impl Missing {
             }
             Self::Duration => "The role's maximum session duration in IAM is shorter than the session asked for.",
             Self::Region => "STS is not activated for the account in the broker's region.",
-            Self::BrokerCredentials => {
-                "AWS does not accept the broker's own credentials: its operator must renew them."
-            }
             Self::Other => "AWS refused the request; its words are in the broker's log under this request id.",
         }
     }
@@ -121,6 +116,9 @@ impl StsError {
     }
 }
 
+/// No fault of the role's: nothing works until an operator has mended it.
+const BROKER_CREDENTIALS: &str = "AWS does not accept the broker's own credentials, which its operator must renew";
+
 fn problem_of(code: &str, message: &str, status: u16) -> StsProblem {
     let refused = |missing| StsProblem::Refused(vec![missing]);
     match code {
@@ -148,7 +146,7 @@ fn problem_of(code: &str, message: &str, status: u16) -> StsProblem {
         | "UnrecognizedClientException"
         | "IncompleteSignature"
         | "MissingAuthenticationToken"
-        | "OptInRequired" => refused(Missing::BrokerCredentials),
+        | "OptInRequired" => StsProblem::Unavailable(BROKER_CREDENTIALS),
         _ if status == 429 => StsProblem::Throttled,
         _ if (400..500).contains(&status) && !code.is_empty() => refused(Missing::Other),
         _ => StsProblem::Unavailable("an error of its own"),
@@ -181,7 +179,7 @@ mod tests {
             ("ValidationError", "something else", 400, refused(&[Other])),
             ("Throttling", "Rate exceeded", 400, StsProblem::Throttled),
             ("", "", 429, StsProblem::Throttled),
-            ("ExpiredToken", "", 403, refused(&[BrokerCredentials])),
+            ("ExpiredToken", "", 403, StsProblem::Unavailable(BROKER_CREDENTIALS)),
             ("PackedPolicyTooLarge", "", 400, StsProblem::PolicyTooLarge),
             ("MalformedPolicyDocument", "", 400, StsProblem::PolicyMalformed),
             ("RegionDisabledException", "", 403, refused(&[Region])),

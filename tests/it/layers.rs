@@ -8,7 +8,7 @@ use std::{
 };
 
 /// From the ground up. A room may use those before it, and no other; so each new room needs a place here.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 19] = [
     "model",
     "input",
     "clock",
@@ -21,6 +21,8 @@ const ORDER: [&str; 17] = [
     "sts",
     "identity",
     "broker",
+    "access",
+    "evidence",
     "config",
     "app",
     "http",
@@ -152,7 +154,8 @@ fn a_room_uses_only_rooms_below_it() {
 #[test]
 fn crates_and_io_stay_in_their_rooms() {
     let mut faults = Vec::new();
-    for Source { path, room, code } in sources() {
+    // A room's own tests may stand a fake in for what is outside.
+    for Source { path, room, code } in sources().into_iter().filter(|source| !source.path.ends_with("testing.rs")) {
         let strangers = CRATES.iter().filter(|(_, rooms)| !rooms.contains(&room.as_str()));
         let strangers = strangers.map(|(name, _)| format!("{name}::"));
         let impure = IMPURE.iter().filter(|_| PURE.contains(&room.as_str())).map(|&word| word.to_owned());

@@ -24,7 +24,7 @@ fn faults() -> Vec<(&'static str, Behaviour, u16, &'static str)> {
         ("Throttled", Behaviour::THROTTLE, 503, "sts_throttled"),
         refused("Denied", Behaviour::ACCESS_DENIED),
         refused("Invalid", Behaviour::VALIDATION),
-        refused("Malformed", Behaviour::MALFORMED_POLICY),
+        ("Malformed", Behaviour::MALFORMED_POLICY, 422, "invalid_request"),
         refused("Region", Behaviour::REGION_DISABLED),
         ("Packed", Behaviour::PACKED_POLICY, 422, "session_policy_too_large"),
         unavailable("Expired", Behaviour::EXPIRED_TOKEN),

@@ -32,17 +32,25 @@ const LONGEST_TEXT_SEARCH: Duration = Duration::from_hours(31 * 24);
 pub(in crate::http) struct EventsQuery {
     #[deserr(default, try_from(Option<String>) = parse_kind -> Invalid)]
     kind: Option<Kind>,
+    #[deserr(default)]
     principal: Option<Principal>,
+    #[deserr(default)]
     account: Option<AccountId>,
+    #[deserr(default)]
     role: Option<RoleArn>,
+    #[deserr(default)]
     issuance: Option<IssuanceId>,
+    #[deserr(default)]
     since: Option<Time>,
+    #[deserr(default)]
     until: Option<Time>,
+    #[deserr(default)]
     q: Option<String>,
     #[deserr(default = USUAL_PAGE, try_from(String) = page_size -> Invalid)]
     limit: u32,
     #[deserr(default, try_from(Option<String>) = parse_cursor -> Invalid)]
     cursor: Option<(Time, String)>,
+    #[deserr(default)]
     stream: Option<StreamId>,
     #[deserr(default, try_from(Option<String>) = parse_place -> Invalid)]
     after_seq: Option<u64>,
@@ -55,12 +63,19 @@ pub(in crate::http) struct ExportQuery {
     format: Format,
     #[deserr(default, try_from(Option<String>) = parse_kind -> Invalid)]
     kind: Option<Kind>,
+    #[deserr(default)]
     principal: Option<Principal>,
+    #[deserr(default)]
     account: Option<AccountId>,
+    #[deserr(default)]
     role: Option<RoleArn>,
+    #[deserr(default)]
     issuance: Option<IssuanceId>,
+    #[deserr(default)]
     since: Option<Time>,
+    #[deserr(default)]
     until: Option<Time>,
+    #[deserr(default)]
     q: Option<String>,
 }
 

@@ -32,9 +32,12 @@ pub(in crate::http) async fn list(
 #[derive(Debug, Deserr)]
 #[deserr(error = Faults, deny_unknown_fields)]
 pub(in crate::http) struct Body {
+    #[deserr(default)]
     principal: Option<Principal>,
+    #[deserr(default)]
     role: Option<RoleRef>,
     reason: Reason,
+    #[deserr(default)]
     until: Option<Time>,
 }
 

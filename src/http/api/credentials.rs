@@ -24,9 +24,11 @@ pub(in crate::http) struct Body {
     duration_seconds: Option<SessionDuration>,
     #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
     reason: Option<Reason>,
+    #[deserr(default)]
     session_policy: Option<Value>,
     #[deserr(default, try_from(Option<String>) = parse_region -> Invalid)]
     region: Option<String>,
+    #[deserr(default)]
     grant_id: Option<GrantId>,
 }
 

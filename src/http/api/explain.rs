@@ -24,9 +24,13 @@ pub(in crate::http) struct Body {
     duration_seconds: Option<SessionDuration>,
     #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
     reason: Option<Reason>,
+    #[deserr(default)]
     session_policy: Option<Value>,
+    #[deserr(default)]
     grant_id: Option<GrantId>,
+    #[deserr(default)]
     principal: Option<Principal>,
+    #[deserr(default)]
     groups: Option<Vec<Principal>>,
     #[deserr(default, try_from(Option<String>) = parse_address -> Invalid)]
     source_ip: Option<IpAddr>,

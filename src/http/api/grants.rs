@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 pub(in crate::http) struct ListQuery {
     #[deserr(default = USUAL_PAGE, try_from(String) = page_size -> Invalid)]
     pub(super) limit: u32,
+    #[deserr(default)]
     pub(super) cursor: Option<GrantId>,
 }
 
@@ -49,6 +50,7 @@ pub(in crate::http) struct Body {
     require_reason: bool,
     #[deserr(default)]
     source_ips: Vec<IpNet>,
+    #[deserr(default)]
     session_policy: Option<Value>,
 }
 

@@ -59,7 +59,7 @@ impl Plan {
             [access]
             admins = ["user:admin@example.com"]
             auditors = ["user:auditor@example.com"]
-            appliers = ["workload:ci/apply"]
+            appliers = ["user:applier@example.com"]
             [[issuers]]
             name = "corp"
             issuer = "{}"
