@@ -122,6 +122,18 @@ macro_rules! on {
 }
 use on;
 
+/// A full disk makes SQLite roll back by itself; the driver goes on counting a transaction that is no more, and refuses
+/// the next. Such a connection is closed, and a new one takes its place.
+async fn begin_immediate(pool: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    match pool.begin_with("BEGIN IMMEDIATE").await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            pool.acquire().await?.close().await?;
+            pool.begin_with("BEGIN IMMEDIATE").await
+        }
+        begun => begun,
+    }
+}
+
 async fn limited<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
     match tokio::time::timeout(STATEMENT_LIMIT, work).await {
         Ok(result) => Ok(result?),
@@ -188,7 +200,7 @@ impl Store {
     /// `SQLITE_BUSY` when it upgrades.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { write, .. } => Tx::Sqlite(limited(write.begin_with("BEGIN IMMEDIATE")).await?),
+            Self::Sqlite { write, .. } => Tx::Sqlite(limited(begin_immediate(write)).await?),
             Self::Postgres { write, .. } => {
                 // A connection that died while idle shows it here, before anything was sent in earnest.
                 match limited(write.begin()).await {
