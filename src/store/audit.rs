@@ -10,6 +10,7 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 use sqlx::{FromRow, QueryBuilder};
+use std::time::Duration;
 
 /// An intent without an outcome.
 #[derive(Clone, Debug)]
@@ -159,6 +160,9 @@ impl HeadRow {
     }
 }
 
+/// How far lists of heads reach back behind one another.
+const OVERLAP: Duration = Duration::from_mins(1);
+
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -239,7 +243,8 @@ impl Tx {
                 AND e.seq = (SELECT max(newest.seq) FROM audit_events newest WHERE newest.stream = s.stream)
             WHERE s.closed_at IS NULL OR s.closed_at >= $1
             ORDER BY e.stream";
-        let since = closed_since.map_or(i64::MIN, Time::as_micros);
+        // Clocks differ, and a closing takes a moment to be seen: rather listed twice than never.
+        let since = closed_since.map_or(i64::MIN, |since| since.minus(OVERLAP).as_micros());
         let rows: Vec<HeadRow> = on!(self, |conn| sqlx::query_as(SQL).bind(since).fetch_all(conn).await?)?;
         rows.iter().map(HeadRow::signed).collect()
     }
