@@ -68,6 +68,9 @@ pub enum AccessError {
     /// The change could not be put on record, so it was not made.
     #[error("the audit cannot be written, so nothing was changed")]
     AuditUnavailable,
+    /// A fault of this program.
+    #[error("the planning broke off")]
+    Broken,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -118,12 +121,16 @@ impl Access {
     }
 
     /// Reads a file and says what applying it would change.
-    pub async fn plan(&self, text: &str, by: &Principal) -> Result<Planned, AccessError> {
-        let now = self.clock.now();
-        let file = AllowlistFile::parse(text, &self.partition, by, now)?;
+    pub async fn plan(&self, text: String, by: &Principal) -> Result<Planned, AccessError> {
         let (revision, snapshot) = self.store.read().await?.find_snapshot().await?;
-        let plan = plan(&snapshot, &file, now);
-        Ok(Planned { revision, plan, snapshot, file })
+        let (partition, by, now) = (self.partition.clone(), by.clone(), self.clock.now());
+        // A file of 16 MiB takes seconds: not on a thread that answers requests.
+        let planning = tokio::task::spawn_blocking(move || {
+            let file = AllowlistFile::parse(&text, &partition, &by, now)?;
+            let plan = plan(&snapshot, &file, now);
+            Ok(Planned { revision, plan, snapshot, file })
+        });
+        planning.await.unwrap_or(Err(AccessError::Broken))
     }
 
     /// Applies a file that was planned, at the revision it was planned against; returns the revision it makes. Nothing
@@ -175,11 +182,8 @@ impl Access {
 
     /// Ends a single grant. Those of the file end with the file.
     pub async fn remove_grant(&self, id: &GrantId, actor: &Actor) -> Result<(), AccessError> {
-        let mut event = self.event(Kind::GrantRemoved, actor);
-        event.grant_id = Some(id.clone());
-        if let Some(grant) = self.store.read().await?.find_single_grant(id).await? {
-            event = self.grant_event(Kind::GrantRemoved, actor, &grant);
-        }
+        let grant = self.store.read().await?.find_single_grant(id).await?.ok_or(AccessError::NotFound)?;
+        let event = self.grant_event(Kind::GrantRemoved, actor, &grant);
         self.recorder.change(Change::RemoveGrant(id.clone()), event).await?;
         Ok(())
     }
@@ -218,10 +222,8 @@ impl Access {
     /// Lifts a block.
     pub async fn remove_block(&self, id: &GrantId, actor: &Actor) -> Result<(), AccessError> {
         let mut event = self.event(Kind::BlockRemoved, actor);
-        match self.store.read().await?.find_block(id).await? {
-            Some(block) => describe_block(&mut event, &block),
-            None => return Err(AccessError::NotFound),
-        }
+        let block = self.store.read().await?.find_block(id).await?.ok_or(AccessError::NotFound)?;
+        describe_block(&mut event, &block);
         self.recorder.change(Change::RemoveBlock(id.clone()), event).await?;
         Ok(())
     }

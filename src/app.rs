@@ -14,12 +14,13 @@ use crate::{
     clock::Clock,
     config::{Config, DatabaseUrl},
     evidence::Evidence,
-    identity::{Identity, IdentityError},
+    identity::{Identity, IdentityError, IssuerConfig},
     model::{IpNet, sha256},
     recorder::{Recorder, Run},
     store::{Pending, Store, StoreError},
     sts::Sts,
 };
+use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -172,11 +173,12 @@ pub fn start_recorder(config: &Config, store: &Store, clock: &Clock) -> Result<(
         Store::Sqlite { .. } if !file.exists() => keygen(file)?,
         _ => load_key(file)?,
     };
-    let digest = |text: String| Hash::from(sha256(&[text.as_bytes()]));
+    // Over JSON without white space: the list of the principals as they are written, and of the issuers.
+    let digest = |value: serde_json::Value| Hash::from(sha256(&[value.to_string().as_bytes()]));
     let run = Run {
         version: env!("CARGO_PKG_VERSION"),
-        admins_sha256: digest(format!("{:?}", config.access.admins)),
-        issuers_sha256: digest(format!("{:?}", config.issuers)),
+        admins_sha256: digest(json!(config.access.admins)),
+        issuers_sha256: digest(config.issuers.iter().map(IssuerConfig::describe).collect()),
     };
     let (recorder, task) = Recorder::start(store.clone(), Arc::new(key), clock.clone(), run);
     Ok((recorder, Writing(task)))

@@ -53,7 +53,7 @@ async fn run(command: Command, desk: &Desk) -> anyhow::Result<()> {
     };
     let name = file.file.display();
     let text = std::fs::read_to_string(&file.file).with_context(|| format!("cannot read {name}"))?;
-    let planned = desk.access.plan(&text, &desk.actor.principal).await.with_context(|| name.to_string())?;
+    let planned = desk.access.plan(text, &desk.actor.principal).await.with_context(|| name.to_string())?;
     let shown = if file.json { serde_json::to_string_pretty(&planned.plan)? } else { planned.plan.to_string() };
     super::print(&shown)?;
     if apply {

@@ -311,6 +311,7 @@ fn access(error: &AccessError) -> Problem {
             Problem::new(409, "conflict", format!("The same is there already, with the id {id}."))
         }
         AccessError::AuditUnavailable => audit_unavailable(),
+        AccessError::Broken => Error::Panic.problem(),
         AccessError::Store(_) => store_unavailable(),
     }
 }

@@ -5,7 +5,7 @@ use crate::{
 };
 use deserr::{Deserr, IntoValue, ValuePointerRef};
 use reqwest::Url;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// One of `[[issuers]]`: whose JWTs are accepted, and what their claims make of a caller.
@@ -103,6 +103,26 @@ impl Deserr<Faults> for RequiredClaims {
 }
 
 impl IssuerConfig {
+    /// All of it as JSON, with sorted members: what the audit keeps a digest of.
+    #[must_use]
+    pub fn describe(&self) -> Value {
+        let kind = match &self.kind {
+            IssuerKind::People(people) => json!({
+                "principal_claim": people.principal_claim, "groups_claim": people.groups_claim, "prefix": people.prefix,
+                "trust_unverified_email": people.trust_unverified_email,
+            }),
+            IssuerKind::Workload => json!("workload"),
+        };
+        let rules: Vec<Value> =
+            self.rules.iter().map(|rule| json!({"when": rule.when.0, "group": rule.group})).collect();
+        let algorithms: Vec<&str> = self.algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+        json!({
+            "name": self.name, "issuer": self.issuer, "audiences": self.audiences, "kind": kind, "rules": rules,
+            "algorithms": algorithms, "token_types": self.token_types, "authorized_parties": self.authorized_parties,
+            "jwks_url": self.jwks_url.as_ref().map(Url::as_str), "cap_to_token": self.cap_to_token,
+        })
+    }
+
     /// What stands before every name it gives: users, groups, and a workload's subject.
     #[must_use]
     pub fn prefix(&self) -> String {

@@ -27,6 +27,8 @@ use tokio::{
 const AT_ONCE: usize = 256;
 /// A commit that takes longer is given up: whether it was kept is found out before the next one.
 const COMMIT_LIMIT: Duration = Duration::from_secs(5);
+/// A large allowlist file is written at once: it may take this long, and whoever waits behind it is refused meanwhile.
+const CHANGE_LIMIT: Duration = Duration::from_secs(30);
 /// How often folded floods, heads and orphans are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// Heads are repeated after this long, where something happened.
@@ -166,7 +168,9 @@ impl Writer {
     /// One transaction for all entries. An error means that none was told to be written.
     async fn commit(&mut self, entries: &[Entry]) -> Result<Vec<Verdict>, StoreError> {
         let mut attempted = None;
-        let work = timeout(COMMIT_LIMIT, self.commit_within(entries, &mut attempted)).await;
+        let changes = entries.iter().any(|entry| matches!(entry.basis, Basis::Change(_)));
+        let limit = if changes { CHANGE_LIMIT } else { COMMIT_LIMIT };
+        let work = timeout(limit, self.commit_within(entries, &mut attempted)).await;
         let result = work.unwrap_or(Err(StoreError::Silent));
         self.healthy.store(!matches!(result, Err(StoreError::Unavailable(_) | StoreError::Silent)), Ordering::Relaxed);
         if let (Err(_), Some(attempted)) = (&result, attempted) {

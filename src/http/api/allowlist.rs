@@ -43,7 +43,7 @@ pub(in crate::http) async fn apply(
     if expected.is_none() && !query.dry_run {
         return Err(Error::PreconditionRequired);
     }
-    let planned = app.access.plan(&text, &who.actor.principal).await?;
+    let planned = app.access.plan(text, &who.actor.principal).await?;
     // A list, a weak tag or `*` would overwrite what nobody looked at: they match nothing.
     if expected.is_some_and(|expected| expected != etag(planned.revision)) {
         return Err(crate::access::AccessError::Stale(planned.revision).into());
