@@ -98,15 +98,14 @@ pub struct App {
 pub struct Writing(JoinHandle<()>);
 
 impl App {
-    /// Puts everything together and begins the audit stream. AWS and the issuers are asked in the background:
-    /// `/readyz` tells when they have answered.
-    pub async fn build(config: &Config, clock: Clock) -> Result<(Self, Writing), BuildError> {
+    /// Puts everything together around AWS as the caller reaches it, and begins the audit stream. AWS and the issuers
+    /// are asked in the background: `/readyz` tells when they have answered.
+    pub async fn build(config: &Config, sts: Sts, clock: Clock) -> Result<(Self, Writing), BuildError> {
         let store = open_store(config)?;
         check_schema(&store).await?;
         let identity = Identity::new(config.issuers.clone(), clock.clone())?;
         let (recorder, writing) = start_recorder(config, &store, &clock)?;
         recorder.open().await.map_err(|_| BuildError::Audit)?;
-        let sts = Sts::connect(&config.aws.region, clock.clone()).await;
         let tracker = TaskTracker::new();
         let broker = Broker::new(store.clone(), recorder.clone(), sts.clone(), clock.clone(), tracker.clone());
         let access = Access::new(store.clone(), recorder.clone(), sts.partition().clone(), clock.clone());

@@ -96,7 +96,12 @@ impl Sts {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .load()
             .await;
-        let client = aws_sdk_sts::Client::new(&config);
+        Self::new(aws_sdk_sts::Client::new(&config), region, clock)
+    }
+
+    /// Over a client that is set up already: what does not come from the environment.
+    #[must_use]
+    pub fn new(client: aws_sdk_sts::Client, region: &str, clock: Clock) -> Self {
         Self { client, partition: Partition::of_region(region), identity: Arc::default(), clock }
     }
 

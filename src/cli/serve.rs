@@ -4,6 +4,7 @@ use crate::{
     clock::Clock,
     config,
     http::{self, Listener},
+    sts::Sts,
 };
 use anyhow::Context;
 use std::{
@@ -35,7 +36,9 @@ impl Args {
         if self.migrate {
             migrate(&config).await?;
         }
-        let (app, writing) = App::build(&config, Clock::system()).await?;
+        let clock = Clock::system();
+        let sts = Sts::connect(&config.aws.region, clock.clone()).await;
+        let (app, writing) = App::build(&config, sts, clock).await?;
         let listen = config.server.listen;
         let listener = Listener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.address()?;
