@@ -2,14 +2,21 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod api;
 mod aws;
+mod changes;
 mod crash;
+mod credentials;
+mod events;
 mod ground;
 mod layers;
 mod outage;
 mod recorder;
 mod replicas;
 mod stop;
+mod schema;
+mod secrets;
 mod sts_faults;
 mod support;
+mod surface;
 mod tamper;

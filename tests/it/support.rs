@@ -1,10 +1,12 @@
 //! What the tests stand on: databases, an issuer, AWS twice over (a fake that can misbehave, and moto), and the service
 //! as a process of its own. Nothing here knows the service's inside.
 
+pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod issuer;
 pub(crate) mod moto;
 pub(crate) mod service;
+pub(crate) mod shown;
 pub(crate) mod sts;
 pub(crate) mod world;
 

@@ -119,6 +119,26 @@ impl Sql {
         }
     }
 
+    /// Every row of a query as one text, whatever its columns are.
+    pub(crate) async fn lines(&mut self, query: &str) -> Vec<String> {
+        use sqlx::{Row as _, ValueRef as _};
+        let sql = raw(query);
+        match self {
+            Self::Postgres(_) => self.texts(query).await,
+            Self::Sqlite(connection) => {
+                let rows = sqlx::query(sql).fetch_all(connection).await.unwrap();
+                let cell = |row: &sqlx::sqlite::SqliteRow, column| {
+                    let value = row.try_get_raw(column).unwrap();
+                    if value.is_null() {
+                        return String::new();
+                    }
+                    String::from_utf8_lossy(row.get_unchecked::<&[u8], _>(column)).into_owned()
+                };
+                rows.iter().map(|row| (0..row.len()).map(|column| cell(row, column) + " ").collect()).collect()
+            }
+        }
+    }
+
     /// A query's one column, as text.
     pub(crate) async fn texts(&mut self, query: &str) -> Vec<String> {
         let sql = raw(query);

@@ -1,7 +1,6 @@
 //! A fake OpenID issuer: discovery, keys, and tokens with any header and claims, true or forged. It can die, hang and
 //! change its keys. A real provider does none of that when asked.
 
-use super::now;
 use aws_lc_rs::{
     hmac,
     rand::SystemRandom,
@@ -10,6 +9,7 @@ use aws_lc_rs::{
 };
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use data_encoding::BASE64URL_NOPAD as BASE64URL;
+use hallpass::clock::Clock;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -153,12 +153,18 @@ pub(crate) struct Issuer {
     pub(crate) url: String,
     /// What its tokens are signed with.
     pub(crate) key: Key,
+    clock: Clock,
     shared: Arc<Mutex<Shared>>,
 }
 
 impl Issuer {
     /// An issuer on a port of its own. Must be called within a runtime, and ends with it.
     pub(crate) async fn start(alg: Alg) -> Self {
+        Self::start_at(alg, Clock::system()).await
+    }
+
+    /// One whose tokens are dated by this clock.
+    pub(crate) async fn start_at(alg: Alg, clock: Clock) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let key = Key::generate(alg, "first");
@@ -170,7 +176,7 @@ impl Issuer {
             .route("/keys", get(keys))
             .with_state(shared.clone());
         tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
-        Self { url, key, shared }
+        Self { url, key, clock, shared }
     }
 
     /// Publishes exactly these keys from now on.
@@ -194,7 +200,8 @@ impl Issuer {
 
     /// The claims that each token needs; good for an hour.
     pub(crate) fn claims(&self, subject: &str) -> Value {
-        json!({"iss": self.url, "aud": "hallpass", "sub": subject, "iat": now(), "exp": now() + 3600})
+        let now = self.clock.now().as_micros() / 1_000_000;
+        json!({"iss": self.url, "aud": "hallpass", "sub": subject, "iat": now, "exp": now + 3600})
     }
 
     /// An honest token with these claims.

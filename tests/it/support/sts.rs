@@ -1,7 +1,6 @@
 //! A fake STS that can do what the real one does on a bad day. It speaks AWS's query protocol as far as `AssumeRole` and
 //! `GetCallerIdentity` go, and remembers what it was asked and what it gave away.
 
-use super::now;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -10,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use hallpass::{clock::Clock, model::Time};
 use std::{
     collections::HashMap,
     sync::{
@@ -18,6 +18,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 /// What AssumeRole does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(crate) enum Behaviour {
     Body(u16, &'static str),
     /// All as it should be, but without this element.
     Without(&'static str),
+    /// Normal, but only when [`FakeSts::let_go`] is called.
+    Held,
     /// Takes the request and never answers.
     Hang,
     /// Closes the connection without an answer; the session is minted all the same.
@@ -73,8 +76,10 @@ pub(crate) struct Minted {
     pub(crate) session_token: String,
 }
 
-#[derive(Default)]
 struct Shared {
+    clock: Clock,
+    identity: Mutex<String>,
+    held: Semaphore,
     behaviours: Mutex<HashMap<String, Behaviour>>,
     requests: Mutex<Vec<Parameters>>,
     minted: Mutex<Vec<Minted>>,
@@ -91,9 +96,22 @@ pub(crate) struct FakeSts {
 impl FakeSts {
     /// On a port of its own. Must be called within a runtime, and ends with it.
     pub(crate) async fn start() -> Self {
+        Self::start_at(Clock::system()).await
+    }
+
+    /// One whose sessions are dated by this clock.
+    pub(crate) async fn start_at(clock: Clock) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            clock,
+            identity: Mutex::new("arn:aws:iam::999988887777:user/hallpass".to_owned()),
+            held: Semaphore::new(0),
+            behaviours: Mutex::default(),
+            requests: Mutex::default(),
+            minted: Mutex::default(),
+            count: AtomicU64::default(),
+        });
         let router = Router::new().route("/", post(serve)).with_state(shared.clone());
         tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
         Self { url, shared }
@@ -102,6 +120,16 @@ impl FakeSts {
     /// From now on, AssumeRole does this for roles of this name.
     pub(crate) fn behave(&self, role_name: &str, behaviour: Behaviour) {
         self.shared.behaviours.lock().unwrap().insert(role_name.to_owned(), behaviour);
+    }
+
+    /// Who the broker is from now on.
+    pub(crate) fn set_identity(&self, arn: &str) {
+        arn.clone_into(&mut self.shared.identity.lock().unwrap());
+    }
+
+    /// Answers one request that is held.
+    pub(crate) fn let_go(&self) {
+        self.shared.held.add_permits(1);
     }
 
     /// Every AssumeRole request so far.
@@ -120,7 +148,7 @@ async fn serve(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let parameter = |name: &str| parameters.get(name).cloned().unwrap_or_default();
     let number = shared.count.fetch_add(1, Ordering::Relaxed);
     if parameter("Action") == "GetCallerIdentity" {
-        return xml(200, number, &caller_identity(number));
+        return xml(200, number, &caller_identity(number, &shared.identity.lock().unwrap()));
     }
     let role_name = parameter("RoleArn").rsplit('/').next().unwrap_or_default().to_owned();
     let behaviour = shared.behaviours.lock().unwrap().get(&role_name).cloned().unwrap_or(Behaviour::Normal);
@@ -130,11 +158,12 @@ async fn serve(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
         Behaviour::Error(status, code, message) => return xml(status, number, &error(number, code, message)),
         Behaviour::Body(status, body) => return xml(status, number, body),
         Behaviour::Hang => std::future::pending().await,
+        Behaviour::Held => shared.held.acquire().await.unwrap().forget(),
         _ => {}
     }
     let minted = mint(number, &parameter("RoleSessionName"));
     shared.minted.lock().unwrap().push(minted.clone());
-    let answer = assumed(number, &parameters, &minted);
+    let answer = assumed(number, &parameters, &minted, shared.clock.now());
     match behaviour {
         // Unwinding ends the connection's task; this way of it prints nothing.
         Behaviour::Drop => std::panic::resume_unwind(Box::new("dropped")),
@@ -172,13 +201,13 @@ fn mint(number: u64, session_name: &str) -> Minted {
     }
 }
 
-fn assumed(number: u64, parameters: &Parameters, minted: &Minted) -> String {
+fn assumed(number: u64, parameters: &Parameters, minted: &Minted, now: Time) -> String {
     let parameter = |name: &str| parameters.get(name).map_or("", String::as_str);
     let arn = parameter("RoleArn");
     let account = arn.split(':').nth(4).unwrap_or_default();
     let (role, session) = (arn.rsplit('/').next().unwrap_or_default(), &minted.session_name);
     let seconds = parameter("DurationSeconds").parse().unwrap_or(3600);
-    let expires = hallpass::model::Time::from_seconds(now() + seconds).unwrap();
+    let expires = Time::from_seconds(now.as_micros() / 1_000_000 + seconds).unwrap();
     let source_identity = match parameter("SourceIdentity") {
         "" => String::new(),
         identity => format!("<SourceIdentity>{identity}</SourceIdentity>"),
@@ -197,10 +226,10 @@ fn assumed(number: u64, parameters: &Parameters, minted: &Minted) -> String {
     )
 }
 
-fn caller_identity(number: u64) -> String {
+fn caller_identity(number: u64, arn: &str) -> String {
     format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
-         <Arn>arn:aws:iam::999988887777:user/hallpass</Arn><UserId>AIDAFAKE</UserId><Account>999988887777</Account>\
+         <Arn>{arn}</Arn><UserId>AIDAFAKE</UserId><Account>999988887777</Account>\
          </GetCallerIdentityResult><ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata>\
          </GetCallerIdentityResponse>",
         request_id(number),

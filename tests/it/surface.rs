@@ -1,0 +1,129 @@
+//! The whole surface: who gets which answer from which route.
+
+use crate::support::{
+    app::{ALLOWLIST, Persona, TestApp},
+    database::{TestDb, on_both},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+on_both!(every_persona_on_every_route, nothing_is_told_without_credentials);
+
+const NOBODYS: &str = "019b7ca9-8c88-7000-8000-ffffffffffff";
+
+struct Route {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+}
+
+/// Every route that `http::router` has, with a request that lacks nothing but perhaps the right.
+fn routes(test: &TestApp) -> Vec<Route> {
+    let expires = test.moment(std::time::Duration::from_hours(1));
+    let grant = json!({"to": "user:bob@example.com", "role": "prod/Deploy", "expires": expires, "reason": "INC-1"});
+    let routes = [
+        (Method::GET, "/healthz", None),
+        (Method::GET, "/readyz", None),
+        (Method::GET, "/v1/whoami", None),
+        (Method::GET, "/v1/roles", None),
+        (Method::POST, "/v1/credentials", Some(json!({"role": "444455556666/Plain"}))),
+        (Method::POST, "/v1/explain", Some(json!({"role": "444455556666/Plain"}))),
+        (Method::POST, "/v1/explain", Some(json!({"role": "prod/Deploy", "principal": "user:bob@example.com"}))),
+        (Method::GET, "/v1/allowlist", None),
+        (Method::PUT, "/v1/allowlist?dry_run=true", Some(json!(ALLOWLIST))),
+        (Method::PUT, "/v1/allowlist", Some(json!(ALLOWLIST))),
+        (Method::GET, "/v1/grants", None),
+        (Method::POST, "/v1/grants", Some(grant)),
+        (Method::DELETE, &format!("/v1/grants/{NOBODYS}"), None),
+        (Method::GET, "/v1/blocks", None),
+        (Method::POST, "/v1/blocks", Some(json!({"principal": "user:bob@example.com", "reason": "left"}))),
+        (Method::DELETE, &format!("/v1/blocks/{NOBODYS}"), None),
+        (Method::GET, "/v1/audit/events", None),
+        (Method::GET, "/v1/audit/events?principal=user:bob@example.com", None),
+        (Method::GET, "/v1/audit/export", None),
+        (Method::GET, "/v1/audit/heads", None),
+    ];
+    routes.into_iter().map(|(method, path, body)| Route { method, path: path.to_owned(), body }).collect()
+}
+
+/// The paths as the router's patterns have them, each once.
+fn asked(routes: &[Route]) -> BTreeSet<String> {
+    routes.iter().map(|route| route.path.split('?').next().unwrap().replace(NOBODYS, "{id}")).collect()
+}
+
+fn in_the_router() -> BTreeSet<String> {
+    let source = include_str!("../../src/http.rs");
+    source.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+}
+
+async fn ask(test: &TestApp, route: &Route, who: Persona) -> crate::support::app::Reply {
+    let request = test.request(route.method.clone(), &route.path, who);
+    let request = match &route.body {
+        Some(Value::String(file)) => request.toml(file).header("if-match", "\"1\""),
+        Some(body) => request.json(body),
+        None => request,
+    };
+    request.send().await
+}
+
+async fn every_persona_on_every_route(db: &TestDb) {
+    let test = TestApp::start(db).await;
+    assert_eq!(asked(&routes(&test)), in_the_router());
+    let mut matrix = format!("{:<55}", "");
+    for who in Persona::ALL {
+        matrix += &format!("{:>10}", format!("{who:?}"));
+    }
+    for route in routes(&test) {
+        matrix += &format!("\n{:<55}", format!("{} {}", route.method, route.path.replace(NOBODYS, "{id}")));
+        for who in Persona::ALL {
+            matrix += &format!("{:>10}", ask(&test, &route, who).await.status);
+        }
+    }
+    insta::allow_duplicates! {
+        insta::assert_snapshot!(matrix, @"
+                                                                Anonymous   Mallory     Alice   Auditor   Applier     Admin
+        GET /healthz                                                  200       200       200       200       200       200
+        GET /readyz                                                   200       200       200       200       200       200
+        GET /v1/whoami                                                401       200       200       200       200       200
+        GET /v1/roles                                                 401       200       200       200       200       200
+        POST /v1/credentials                                          401       403       200       403       200       403
+        POST /v1/explain                                              401       200       200       200       200       200
+        POST /v1/explain                                              401       403       403       200       403       200
+        GET /v1/allowlist                                             401       403       403       200       200       200
+        PUT /v1/allowlist?dry_run=true                                401       403       403       403       200       200
+        PUT /v1/allowlist                                             401       403       403       403       200       200
+        GET /v1/grants                                                401       403       403       200       403       200
+        POST /v1/grants                                               401       403       403       403       403       201
+        DELETE /v1/grants/{id}                                        401       403       403       403       403       404
+        GET /v1/blocks                                                401       403       403       200       403       200
+        POST /v1/blocks                                               401       403       403       403       403       201
+        DELETE /v1/blocks/{id}                                        401       403       403       403       403       404
+        GET /v1/audit/events                                          401       200       200       200       200       200
+        GET /v1/audit/events?principal=user:bob@example.com           401       403       403       200       403       200
+        GET /v1/audit/export                                          401       403       403       200       403       200
+        GET /v1/audit/heads                                           401       403       403       200       403       200
+        ");
+    }
+    test.close().await;
+}
+
+async fn nothing_is_told_without_credentials(db: &TestDb) {
+    let test = TestApp::start(db).await;
+    for route in routes(&test) {
+        let open = ["/healthz", "/readyz"].contains(&route.path.as_str());
+        let anonymous = ask(&test, &route, Persona::Anonymous).await;
+        if open {
+            assert_eq!(anonymous.status, 200, "{}", route.path);
+            continue;
+        }
+        assert_eq!((anonymous.status, anonymous.code().as_str()), (401, "unauthenticated"), "{}", route.path);
+        assert_eq!(anonymous.header("www-authenticate"), "Bearer realm=\"hallpass\"", "{}", route.path);
+        assert_eq!(anonymous.header("cache-control"), "no-store", "{}", route.path);
+        // Whatever else is wrong, who is asked first.
+        let request = test.request(route.method.clone(), &format!("{}?nonsense=1", route.path), Persona::Anonymous);
+        let faulty = request.body("text/plain", "x".repeat(1000)).send().await;
+        assert_eq!(faulty.status, 401, "{}", route.path);
+    }
+    test.close().await;
+}
