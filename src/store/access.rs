@@ -237,12 +237,17 @@ impl Tx {
     async fn list_blocks_on(&mut self, names: &[String]) -> Result<Vec<Block>, StoreError> {
         let rows: Vec<BlockRow> = on!(self, |conn| {
             let mut q = QueryBuilder::new("SELECT ");
-            q.push(BlockRow::COLUMNS).push(" FROM blocks b WHERE b.principal IS NULL OR b.principal IN (");
-            let mut list = q.separated(", ");
-            for name in names {
-                list.push_bind(name.as_str());
+            q.push(BlockRow::COLUMNS).push(" FROM blocks b WHERE b.principal IS NULL");
+            // PostgreSQL takes no empty list.
+            if !names.is_empty() {
+                q.push(" OR b.principal IN (");
+                let mut list = q.separated(", ");
+                for name in names {
+                    list.push_bind(name.as_str());
+                }
+                q.push(")");
             }
-            q.push(") ORDER BY b.id");
+            q.push(" ORDER BY b.id");
             q.build_query_as().fetch_all(conn).await?
         })?;
         rows.into_iter().map(BlockRow::read).collect()
