@@ -5,7 +5,7 @@ use super::{error::Error, log::Arrival};
 use crate::{
     allowlist::Asker,
     app::App,
-    audit::{Actor, Kind},
+    audit::{Actor, Auth, AuthMethod, Kind},
     broker,
     identity::{AuthError, AuthFault, Caller, bearer_token},
     input::{Faults, parse_json, read},
@@ -81,9 +81,13 @@ async fn record_failure(app: &App, arrival: &Arrival, error: &AuthError) -> Resu
         AuthFault::Invalid(_) => "token_invalid",
         AuthFault::KeysUnavailable => "keys_unavailable",
     });
-    if let Some(issuer) = error.issuer() {
-        event.detail.insert("issuer".to_owned(), issuer.to_string().into());
-    }
+    // What the token claims, and all that is known of it: failures of one issuer do not hide those of another.
+    event.auth = error.issuer().map(|issuer| Auth {
+        method: AuthMethod::Jwt,
+        issuer: Some(issuer.to_string()),
+        subject: None,
+        token_id: None,
+    });
     event.detail.insert("problem".to_owned(), error.to_string().into());
     Ok(app.recorder.record(event).await?)
 }
