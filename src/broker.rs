@@ -124,7 +124,7 @@ impl Inner {
     }
 
     async fn refuse(&self, actor: &Actor, request: &Request, grounds: &Kept, refusal: Refusal) -> IssueError {
-        let event = events::denied(&self.clock, actor, request, &grounds.candidates, &refusal);
+        let event = events::denied(&self.clock, actor, request, &grounds.candidates, &refusal, self.sts.partition());
         match self.recorder.record(event).await {
             Ok(()) => IssueError::Refused(refusal),
             Err(error) => IssueError::from(error),

@@ -5,7 +5,10 @@ use crate::{
     allowlist::{Candidates, Limit, Permit, Refusal},
     audit::{Actor, Event, Kind},
     clock::Clock,
-    model::{IssuanceId, RoleArn, SessionDuration, SessionName, SessionPolicy, SourceIdentity, Tags},
+    model::{
+        AccountRef, IssuanceId, Partition, RoleArn, RoleRef, SessionDuration, SessionName, SessionPolicy,
+        SourceIdentity, Tags,
+    },
     sts::Facts,
 };
 
@@ -35,9 +38,21 @@ pub(super) fn denied(
     request: &Request,
     candidates: &Candidates,
     refusal: &Refusal,
+    partition: &Partition,
 ) -> Event {
     let mut event = begun(clock, Kind::CredentialsDenied, actor, request);
-    event.account_id = candidates.role.as_ref().map(|(account, _)| account.id.clone());
+    // What they said themselves, or have a grant for: callers read their own events, and must not learn there whether
+    // a role exists.
+    match (&request.role, &candidates.role) {
+        (_, Some((account, role))) if !candidates.grants.is_empty() => {
+            (event.account_id, event.role_arn) = (Some(account.id.clone()), Some(role.arn(partition)));
+        }
+        (RoleRef::Arn(arn), _) => {
+            (event.account_id, event.role_arn) = (Some(arn.account.clone()), Some(arn.clone()));
+        }
+        (RoleRef::Named(AccountRef::Id(account), _), _) => event.account_id = Some(account.clone()),
+        (RoleRef::Named(AccountRef::Alias(_), _), _) => {}
+    }
     event.allowlist_revision = Some(candidates.revision);
     event.duration_seconds = request.ask.duration.map(SessionDuration::seconds);
     event.session_policy_sha256 = request.ask.session_policy.as_ref().map(SessionPolicy::sha256_hex);
