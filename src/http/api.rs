@@ -10,10 +10,7 @@ pub(super) mod health;
 pub(super) mod me;
 
 use super::error::Error;
-use crate::{
-    input::Faults,
-    model::{Conditions, Invalid, IpNet, PolicyError, Reason, SessionDuration, SessionPolicy, Time},
-};
+use crate::model::{Conditions, Invalid, IpNet, PolicyError, Reason, SessionDuration, SessionPolicy, Time};
 use axum::http::{HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 
@@ -46,14 +43,30 @@ fn flag(text: String) -> Result<bool, Invalid> {
     text.parse().map_err(|_| Invalid::new("true or false"))
 }
 
-/// A session policy in a body: a JSON object. Its size has a code of its own.
-fn session_policy(document: Option<&Value>) -> Result<Option<SessionPolicy>, Error> {
+/// A session policy in a body. Its size has a code of its own, and is no fault among others.
+#[derive(Debug)]
+enum GivenPolicy {
+    Fits(SessionPolicy),
+    TooLarge,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn parse_policy(document: Option<Value>) -> Result<Option<GivenPolicy>, Invalid> {
     let read = |document| match SessionPolicy::from_json(document) {
-        Ok(policy) => Ok(policy),
-        Err(PolicyError::TooLarge) => Err(Error::PolicyTooLarge),
-        Err(error @ PolicyError::Malformed) => Err(Faults::at("/session_policy", format!("expected {error}")).into()),
+        Ok(policy) => Ok(GivenPolicy::Fits(policy)),
+        Err(PolicyError::TooLarge) => Ok(GivenPolicy::TooLarge),
+        Err(error @ PolicyError::Malformed) => Err(Invalid(error.to_string().into())),
     };
-    document.map(read).transpose()
+    document.as_ref().map(read).transpose()
+}
+
+/// The policy where it can be sent.
+fn sendable(given: Option<GivenPolicy>) -> Result<Option<SessionPolicy>, Error> {
+    match given {
+        None => Ok(None),
+        Some(GivenPolicy::Fits(policy)) => Ok(Some(policy)),
+        Some(GivenPolicy::TooLarge) => Err(Error::PolicyTooLarge),
+    }
 }
 
 /// A grant's conditions as answers show them.

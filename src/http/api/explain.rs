@@ -1,4 +1,4 @@
-use super::{NO_STORE, optional_reason, session_duration, session_policy};
+use super::{GivenPolicy, NO_STORE, optional_reason, parse_policy, sendable, session_duration};
 use crate::{
     allowlist::{Ask, Asker},
     app::App,
@@ -24,8 +24,8 @@ pub(in crate::http) struct Body {
     duration_seconds: Option<SessionDuration>,
     #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
     reason: Option<Reason>,
-    #[deserr(default)]
-    session_policy: Option<Value>,
+    #[deserr(default, try_from(Option<Value>) = parse_policy -> Invalid)]
+    session_policy: Option<GivenPolicy>,
     #[deserr(default)]
     grant_id: Option<GrantId>,
     #[deserr(default)]
@@ -47,7 +47,7 @@ pub(in crate::http) async fn explain(
     who: Authenticated,
     Input(body): Input<Body>,
 ) -> Result<impl IntoResponse, Error> {
-    let session_policy = session_policy(body.session_policy.as_ref())?;
+    let session_policy = sendable(body.session_policy)?;
     let ask = Ask { duration: body.duration_seconds, reason: body.reason, session_policy, grant_id: body.grant_id };
     let mut asker = who.asker();
     if body.principal.is_some() || body.groups.is_some() || body.source_ip.is_some() {

@@ -1,4 +1,4 @@
-use super::{NO_STORE, USUAL_PAGE, page_size, session_duration, session_policy, show_conditions};
+use super::{GivenPolicy, NO_STORE, USUAL_PAGE, page_size, parse_policy, sendable, session_duration, show_conditions};
 use crate::{
     access::NewGrant,
     app::App,
@@ -50,8 +50,8 @@ pub(in crate::http) struct Body {
     require_reason: bool,
     #[deserr(default)]
     source_ips: Vec<IpNet>,
-    #[deserr(default)]
-    session_policy: Option<Value>,
+    #[deserr(default, try_from(Option<Value>) = parse_policy -> Invalid)]
+    session_policy: Option<GivenPolicy>,
 }
 
 pub(super) fn grantable(principal: Principal) -> Result<Principal, Invalid> {
@@ -73,7 +73,7 @@ pub(in crate::http) async fn add(
         require_reason: body.require_reason,
         expires: Some(body.expires),
         source_ips: body.source_ips,
-        session_policy: session_policy(body.session_policy.as_ref())?,
+        session_policy: sendable(body.session_policy)?,
     };
     let new = NewGrant { principal: body.to, role: body.role, conditions, reason: body.reason };
     let grant = app.access.add_grant(new, &who.actor).await?;
