@@ -362,8 +362,48 @@ async fn what_is_no_request(db: &TestDb) {
     }
     let all_wrong = r#"{"role":"prod/*","duration_seconds":-1,"reason":"a\u0000b","session_policy":[],"region":"eu west",
         "grant_id":"7","Role":1,"a/b~c":null}"#;
-    snap!(credentials(all_wrong, json).await.whole(), @"");
-    snap!(credentials(&sized(65_600), json).await.whole(), @"");
+    snap!(credentials(all_wrong, json).await.whole(), @r#"
+    422
+    content-type: application/problem+json
+    cache-control: no-store
+    {
+      "code": "invalid_request",
+      "detail": "The request has faults; errors names each.",
+      "errors": [
+        {
+          "pointer": "/Role",
+          "problem": "unknown key; known here: role, duration_seconds, reason, session_policy, region, grant_id"
+        },
+        {
+          "pointer": "/a~1b~0c",
+          "problem": "unknown key; known here: role, duration_seconds, reason, session_policy, region, grant_id"
+        },
+        {"pointer":"/duration_seconds","problem":"expected a whole number"},
+        {"pointer":"/grant_id","problem":"expected an id: a UUID in lower case"},
+        {"pointer":"/reason","problem":"expected text in Unicode NFC without control or format characters"},
+        {"pointer":"/region","problem":"expected a region such as eu-west-1"},
+        {"pointer":"/role","problem":"expected a role: <alias or account id>/<role name>, or a full role ARN"},
+        {"pointer":"/session_policy","problem":"expected an IAM policy document: a JSON object with a Statement"}
+      ],
+      "request_id": "<id>",
+      "status": 422,
+      "title": "Unprocessable Entity",
+      "type": "urn:hallpass:problem:invalid_request"
+    }
+    "#);
+    snap!(credentials(&sized(65_600), json).await.whole(), @r#"
+    413
+    content-type: application/problem+json
+    cache-control: no-store
+    {
+      "code": "too_large",
+      "detail": "The body is over the limit of 65536 bytes.",
+      "request_id": "<id>",
+      "status": 413,
+      "title": "Payload Too Large",
+      "type": "urn:hallpass:problem:too_large"
+    }
+    "#);
 
     for (method, path, code) in [
         (Method::GET, "/", "not_found"),

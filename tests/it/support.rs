@@ -4,6 +4,7 @@
 pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod issuer;
+pub(crate) mod log;
 pub(crate) mod moto;
 pub(crate) mod service;
 pub(crate) mod shown;

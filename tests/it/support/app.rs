@@ -4,6 +4,7 @@
 use super::{
     database::{Sql, TestDb},
     issuer::{Alg, Issuer},
+    log,
     shown::shown,
     sts::FakeSts,
     until,
@@ -15,6 +16,7 @@ use hallpass::{
     config,
     http::{self, Listener},
     model::Time,
+    store::Store,
     sts::Sts,
 };
 use reqwest::{Method, header::HeaderMap};
@@ -109,13 +111,16 @@ impl TestApp {
         test
     }
 
-    /// A service on a migrated database, ready, with nothing in its allowlist.
+    /// Likewise, with nothing in its allowlist.
     pub(crate) async fn start_empty(db: &TestDb) -> Self {
-        Self::start_at(db, Clock::settable(Time::parse(START).unwrap())).await
+        migrate(db).await;
+        Self::start_migrated(db).await
     }
 
-    /// Likewise, on this clock.
-    pub(crate) async fn start_at(db: &TestDb, clock: Clock) -> Self {
+    /// On what is there already.
+    pub(crate) async fn start_migrated(db: &TestDb) -> Self {
+        let clock = Clock::settable(Time::parse(START).unwrap());
+        log::keep();
         let sts = FakeSts::start_at(clock.clone()).await;
         let corp = Issuer::start_at(Alg::Es256, clock.clone()).await;
         let ci = Issuer::start_at(Alg::EdDsa, clock.clone()).await;
@@ -125,9 +130,6 @@ impl TestApp {
         if db.is_postgres() {
             app::keygen(&config.audit.signing_key_file).unwrap();
         }
-        let store = app::open_store(&config).unwrap();
-        store.migrate(None).await.unwrap();
-        store.close().await;
         let aws = Sts::new(client_of(&sts), &config.aws.region, clock.clone());
         let (app, writing) = App::build(&config, aws, clock.clone()).await.unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -204,6 +206,16 @@ impl TestApp {
     }
 }
 
+/// Brings a database up to date.
+pub(crate) async fn migrate(db: &TestDb) {
+    let store = match db.url.strip_prefix("sqlite:") {
+        Some(file) => Store::sqlite(file.as_ref()),
+        None => Store::postgres(&db.url).unwrap(),
+    };
+    store.migrate(None).await.unwrap();
+    store.close().await;
+}
+
 /// The records of one kind, oldest first.
 pub(crate) async fn records_of(db: &TestDb, kind: &str) -> Vec<Value> {
     let mut records = db.records().await;
@@ -260,7 +272,7 @@ fn client_of(sts: &FakeSts) -> aws_sdk_sts::Client {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
         .endpoint_url(&sts.url)
-        .credentials_provider(Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", None, None, "test"));
+        .credentials_provider(Credentials::new("AKIAIOSFODNN7EXAMPLE", "broker-secret-access-key", None, None, "test"));
     aws_sdk_sts::Client::from_conf(config.build())
 }
 
@@ -321,12 +333,23 @@ impl Reply {
 
     /// The whole answer for a snapshot: status, what Hallpass says of the body, the body.
     pub(crate) fn whole(&self) -> String {
-        let mut head = self.status.to_string();
-        for (name, value) in &self.headers {
-            if !["date", "content-length", "transfer-encoding", "x-request-id"].contains(&name.as_str()) {
-                head += &format!("\n{name}: {}", value.to_str().unwrap());
-            }
+        format!(
+            "{}{}",
+            self.head(&["date", "content-length", "transfer-encoding", "x-request-id"]),
+            shown(&self.body())
+        )
+    }
+
+    /// The whole answer, byte for byte, but for the time of day.
+    pub(crate) fn bytes(&self) -> String {
+        format!("{}{}", self.head(&["date"]), self.text)
+    }
+
+    fn head(&self, leave_out: &[&str]) -> String {
+        let mut head = format!("{}\n", self.status);
+        for (name, value) in self.headers.iter().filter(|(name, _)| !leave_out.contains(&name.as_str())) {
+            head += &format!("{name}: {}\n", value.to_str().unwrap());
         }
-        format!("{head}\n{}", shown(&self.body()))
+        head
     }
 }

@@ -59,6 +59,11 @@ impl TestDb {
         Self { url, _folder: Some(folder) }
     }
 
+    /// One that is there already, or as somebody else.
+    pub(crate) fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), _folder: None }
+    }
+
     /// A SQLite file in a folder that outlives the test's use of it.
     pub(crate) fn sqlite_in(folder: &Path) -> Self {
         Self { url: format!("sqlite:{}", folder.join("hallpass.db").display()), _folder: None }
