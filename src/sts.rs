@@ -159,7 +159,7 @@ impl Sts {
             .await;
         match answer {
             Ok(answer) => Minted::read(answer, intent.issuance(), &call, self.clock.now(), attempts.count()),
-            Err(error) => Err(StsError::of(&error, attempts.count())),
+            Err(error) => Err(StsError::of(&error, attempts.count()).hiding(call.external_id)),
         }
     }
 }

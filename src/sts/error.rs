@@ -1,4 +1,4 @@
-use crate::model::with_causes;
+use crate::model::{ExternalId, with_causes};
 use aws_sdk_sts::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
@@ -113,6 +113,14 @@ impl StsError {
             (code, message) => format!("{}: {}", code.unwrap_or("?"), message.unwrap_or("?")),
         };
         Self { problem, request_id, attempts: attempts.max(1), aws_words: Some(words) }
+    }
+
+    /// Takes the external ID out of AWS's words, which repeat a value that AWS finds wrong.
+    pub(super) fn hiding(mut self, external_id: Option<&ExternalId>) -> Self {
+        if let (Some(words), Some(id)) = (&mut self.aws_words, external_id) {
+            *words = words.replace(id.expose(), "[redacted]");
+        }
+        self
     }
 }
 
