@@ -1,5 +1,7 @@
 //! Whole answers of the API: who one is, what one may, credentials, and what is no request at all.
 
+#![expect(clippy::too_many_lines, reason = "most lines are whole answers and records")]
+
 use crate::support::{
     app::{
         Persona::{Admin, Alice, Anonymous, Applier, Auditor, Mallory},
@@ -10,7 +12,6 @@ use crate::support::{
 };
 use reqwest::Method;
 use serde_json::json;
-use std::time::Duration;
 
 on_both!(
     who_one_is_and_what_one_may,
@@ -358,7 +359,7 @@ async fn what_is_no_request(db: &TestDb) {
         ("{\"role\":\"prod/ReadOnly\"}", "Application/JSON; charset=utf-8", 200, ""),
     ] {
         let reply = credentials(body, media_type).await;
-        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{:.40} {media_type}: {reply:?}", body);
+        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{body:.40} {media_type}: {reply:?}");
     }
     let all_wrong = r#"{"role":"prod/*","duration_seconds":-1,"reason":"a\u0000b","session_policy":[],"region":"eu west",
         "grant_id":"7","Role":1,"a/b~c":null}"#;

@@ -1,5 +1,7 @@
 //! Whole answers of what changes who may do what: the allowlist file, single grants, blocks.
 
+#![expect(clippy::too_many_lines, reason = "most lines are whole answers and records")]
+
 use crate::support::{
     app::{
         ALLOWLIST,

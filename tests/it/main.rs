@@ -11,6 +11,7 @@ mod events;
 mod ground;
 mod layers;
 mod outage;
+mod reading;
 mod recorder;
 mod replicas;
 mod schema;

@@ -21,7 +21,7 @@ use hallpass::{
 };
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
-use std::{fs, path::Path, time::Duration};
+use std::{fs, iter, path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -119,7 +119,15 @@ impl TestApp {
 
     /// On what is there already.
     pub(crate) async fn start_migrated(db: &TestDb) -> Self {
-        let clock = Clock::settable(Time::parse(START).unwrap());
+        Self::start_at(db, Clock::settable(Time::parse(START).unwrap())).await
+    }
+
+    /// Another replica on the same database and clock.
+    pub(crate) async fn start_another(&self, db: &TestDb) -> Self {
+        Self::start_at(db, self.clock.clone()).await
+    }
+
+    async fn start_at(db: &TestDb, clock: Clock) -> Self {
         log::keep();
         let sts = FakeSts::start_at(clock.clone()).await;
         let corp = Issuer::start_at(Alg::Es256, clock.clone()).await;
@@ -346,10 +354,8 @@ impl Reply {
     }
 
     fn head(&self, leave_out: &[&str]) -> String {
-        let mut head = format!("{}\n", self.status);
-        for (name, value) in self.headers.iter().filter(|(name, _)| !leave_out.contains(&name.as_str())) {
-            head += &format!("{name}: {}\n", value.to_str().unwrap());
-        }
-        head
+        let told = self.headers.iter().filter(|(name, _)| !leave_out.contains(&name.as_str()));
+        let lines = told.map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
+        iter::once(format!("{}\n", self.status)).chain(lines).collect()
     }
 }

@@ -23,14 +23,14 @@ pub(crate) fn shown(value: &Value) -> String {
 
 fn write(text: &mut String, value: &Value, indent: usize) {
     let line = value.to_string();
-    let pad = |text: &mut String, indent: usize| text.push_str(&format!("\n{}", "  ".repeat(indent)));
+    let pad = |text: &mut String, indent: usize| text.extend(["\n", &"  ".repeat(indent)]);
     match value {
         Value::Object(members) if indent == 0 || indent * 2 + line.len() > LINE => {
             text.push('{');
             for (i, (name, value)) in members.iter().enumerate() {
                 text.push_str(if i == 0 { "" } else { "," });
                 pad(text, indent + 1);
-                text.push_str(&format!("\"{name}\": "));
+                text.extend(["\"", name, "\": "]);
                 write(text, value, indent + 1);
             }
             pad(text, indent);
