@@ -77,7 +77,16 @@ pub async fn run() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "where a command line tool reports")]
 fn report(error: &anyhow::Error) {
-    eprintln!("{error:#}");
+    eprintln!("{}", said(error));
+}
+
+/// An error with its causes, each said once: an error that takes its cause's words into its own has said them.
+fn said(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said {
+        said if said.is_empty() => cause,
+        said if said.contains(&cause) => said,
+        said => format!("{said}: {cause}"),
+    })
 }
 
 /// Who works at this machine, for the record.
@@ -114,6 +123,12 @@ mod tests {
             let error = Hallpass::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!((error.kind(), error.exit_code()), (kind, code), "{line}");
         }
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file").context("a.toml: no such file").context("cannot go on");
+        assert_eq!(said(&error), "cannot go on: a.toml: no such file");
     }
 
     #[test]

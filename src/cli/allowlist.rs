@@ -3,21 +3,33 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 
 /// Plan, apply or show the allowlist, at the configured database.
+///
+/// Works without the service, and beside it. Needs the audit key: what is applied is on record.
 #[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  hallpass allowlist plan allowlist.toml
+  hallpass allowlist apply allowlist.toml
+  hallpass allowlist show >allowlist.toml";
+
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Say what applying a file would change, and change nothing.
-    Plan(File),
-    /// Apply a file: what it says about accounts, roles and grants becomes what is. Never asks.
     ///
-    /// Single grants and blocks, made through the API, stay as they are. Takes effect at the next request, on every
-    /// replica. Is put on record as local:<os user>.
+    /// Shows which accounts, roles and grants come, go and change, and who gains or loses what. A file with faults is
+    /// refused whole: every fault is named with its line, and the exit code is 1.
+    Plan(File),
+    /// Apply a file: what it says about accounts, roles and grants becomes what is.
+    ///
+    /// Prints the plan and applies it at once, without asking; all of it or nothing. What the file no longer says is
+    /// removed. Single grants and blocks, made through the API, stay as they are. Takes effect at the next request, on
+    /// every replica. Goes on record as local:<os user>. The same file a second time changes nothing.
     Apply(File),
     /// Print the file as it was last applied.
     Show,
@@ -27,7 +39,7 @@ enum Command {
 struct File {
     /// The allowlist file, TOML.
     file: PathBuf,
-    /// Print the plan as JSON.
+    /// Print the plan as JSON, and nothing else.
     #[arg(long)]
     json: bool,
 }

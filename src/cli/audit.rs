@@ -5,12 +5,21 @@ use crate::{app, config};
 use std::path::Path;
 
 /// Search, export and verify the audit, at the configured database; make its key.
+///
+/// Works without the service, and beside it.
 #[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  hallpass audit search --principal user:alice@example.com --since 2026-01-02T00:00:00Z
+  hallpass audit export >audit.jsonl
+  hallpass audit verify
+  hallpass audit verify audit.jsonl --public-key audit.pub --heads heads.json";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {

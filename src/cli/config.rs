@@ -4,7 +4,7 @@ use crate::{
 };
 use std::path::Path;
 
-/// Look at the configuration.
+/// Check the configuration.
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Args {

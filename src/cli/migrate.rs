@@ -5,7 +5,7 @@ use crate::{
 use anyhow::Context;
 use std::path::Path;
 
-/// Bring the database up to date.
+/// Bring the database up to date: make its tables, or change them to what this version needs.
 ///
 /// With PostgreSQL and `database.migrate_url`, the tables belong to that role, and the service's own role is given no more
 /// on the audit than INSERT and SELECT. Safe to run again, and while an older service runs.

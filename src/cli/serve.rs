@@ -16,7 +16,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Run the service.
 ///
-/// Refuses to start on a database that needs migrations, unless --migrate is given. Logs one line a request to stderr,
+/// Answers requests on `server.listen` until it is told to stop. Refuses to start on a database that needs migrations,
+/// unless --migrate is given. Asks AWS and the issuers in the background: GET /readyz says when it can issue. Logs one line a request to stderr,
 /// as JSON where stderr is no terminal; `RUST_LOG` sets what is logged, `info` by default. Stops on SIGTERM and SIGINT: it
 /// takes no new connections, answers what it has and closes the audit stream, all within 25 seconds.
 #[derive(Debug, clap::Args)]

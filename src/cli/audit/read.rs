@@ -17,19 +17,19 @@ use std::{
 /// What is wanted; everything given must hold, exactly.
 #[derive(Debug, clap::Args)]
 struct Filter {
-    /// A kind of event, such as credentials.issued.
+    /// A kind of event, such as credentials.issued or allowlist.applied.
     #[arg(long)]
     kind: Option<String>,
     /// Whose events, such as user:alice@example.com.
     #[arg(long)]
     principal: Option<Principal>,
-    /// A trusting account's number.
+    /// A trusting account's 12 digits.
     #[arg(long)]
     account: Option<AccountId>,
-    /// A role's ARN.
+    /// A role's ARN. Denials are found by --text: they hold the role as it was asked for.
     #[arg(long)]
     role: Option<RoleArn>,
-    /// One issuance.
+    /// The `issuance_id` of one issuance: its request and its outcome.
     #[arg(long)]
     issuance: Option<IssuanceId>,
     /// From this time on, such as 2026-01-02T00:00:00Z.
@@ -50,12 +50,15 @@ impl Filter {
     }
 }
 
-/// Print events, newest first. That they were read is put on record.
+/// Print events, newest first.
+///
+/// One line an event: when, what, who, which role, how it ended, and the reason given. That they were read is put on
+/// record itself, as audit.read of local:<os user>.
 #[derive(Debug, clap::Args)]
 pub(super) struct Search {
     #[command(flatten)]
     filter: Filter,
-    /// At most so many.
+    /// At most so many, up to 10000.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
     /// One JSON object a line, as exported.
@@ -63,7 +66,10 @@ pub(super) struct Search {
     json: bool,
 }
 
-/// Write events to stdout, oldest first, any number of them. That they were exported is put on record.
+/// Write events to stdout, any number of them.
+///
+/// Changes nothing but that the export is put on record, as audit.exported of local:<os user>. An external ID, a token
+/// or a secret key is in no event, but names, addresses and reasons are: keep the file accordingly.
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
     #[command(flatten)]

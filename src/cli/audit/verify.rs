@@ -15,16 +15,17 @@ use std::{
 ///
 /// Walks the configured database, or an export in JSONL without a filter, and names stream and place of the first row
 /// of each fault; exit code 1 where there is any. What cannot be seen from inside it says too: the newest rows of an
-/// open stream can be cut off without a trace, unless a kept answer of GET /v1/audit/heads is given.
+/// open stream can be cut off without a trace, unless a kept answer of GET /v1/audit/heads is given. Changes nothing, and
+/// may run beside the service.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An exported file instead of the configured database.
+    /// An exported file instead of the configured database: JSONL, without a filter.
     #[arg(value_name = "EXPORT")]
     export: Option<PathBuf>,
     /// A public key that signed the audit, PEM; may be given more than once. By default that of the configured key.
     #[arg(long = "public-key", value_name = "FILE")]
     public_keys: Vec<PathBuf>,
-    /// A kept answer of GET /v1/audit/heads.
+    /// A kept answer of GET /v1/audit/heads, taken before the export.
     #[arg(long, value_name = "FILE")]
     heads: Option<PathBuf>,
     /// Print the report as JSON.
