@@ -14,7 +14,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -84,6 +84,7 @@ struct Shared {
     requests: Mutex<Vec<Parameters>>,
     minted: Mutex<Vec<Minted>>,
     count: AtomicU64,
+    forgetful: AtomicBool,
 }
 
 /// A running fake.
@@ -111,10 +112,18 @@ impl FakeSts {
             requests: Mutex::default(),
             minted: Mutex::default(),
             count: AtomicU64::default(),
+            forgetful: AtomicBool::default(),
         });
         let router = Router::new().route("/", post(serve)).with_state(shared.clone());
         tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
         Self { url, shared }
+    }
+
+    /// One that remembers neither what it was asked nor what it gave away: for any number of calls.
+    pub(crate) async fn start_forgetful() -> Self {
+        let sts = Self::start().await;
+        sts.shared.forgetful.store(true, Ordering::Relaxed);
+        sts
     }
 
     /// From now on, AssumeRole does this for roles of this name.
@@ -152,7 +161,10 @@ async fn serve(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     }
     let role_name = parameter("RoleArn").rsplit('/').next().unwrap_or_default().to_owned();
     let behaviour = shared.behaviours.lock().unwrap().get(&role_name).cloned().unwrap_or(Behaviour::Normal);
-    shared.requests.lock().unwrap().push(parameters.clone());
+    let remembers = !shared.forgetful.load(Ordering::Relaxed);
+    if remembers {
+        shared.requests.lock().unwrap().push(parameters.clone());
+    }
     match behaviour {
         Behaviour::Slow(delay) => tokio::time::sleep(delay).await,
         Behaviour::Error(status, code, message) => return xml(status, number, &error(number, code, message)),
@@ -162,7 +174,9 @@ async fn serve(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
         _ => {}
     }
     let minted = mint(number, &parameter("RoleSessionName"));
-    shared.minted.lock().unwrap().push(minted.clone());
+    if remembers {
+        shared.minted.lock().unwrap().push(minted.clone());
+    }
     let answer = assumed(number, &parameters, &minted, shared.clock.now());
     match behaviour {
         // Unwinding ends the connection's task; this way of it prints nothing.
