@@ -9,13 +9,15 @@ mod blocks;
 mod grants;
 mod migrations;
 mod rows;
+mod sqlite;
 
 pub use access::{Change, ChangeError, Changed, Document, Reach};
 pub use audit::{EventFilter, Listed, Page, PendingIntent, Unreadable};
 pub use migrations::{Migrated, Pending};
+pub use sqlite::{SqliteTx, SqliteWriter};
 
 use sqlx::{
-    ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    ConnectOptions, PgPool, Postgres, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -30,8 +32,8 @@ const READERS: u32 = 8;
 
 /// The database: SQLite or PostgreSQL.
 ///
-/// Reading and writing have pools of their own, so that no read waits behind a commit. Only `recorder` writes, one
-/// transaction at a time; its second connection stands in while a lost one is being noticed.
+/// Reading and writing have connections of their own, so that no read waits behind a commit. Only `recorder` writes, one
+/// transaction at a time; on PostgreSQL a second connection stands in while a lost one is being noticed.
 #[derive(Clone, Debug)]
 pub enum Store {
     /// One file.
@@ -39,7 +41,7 @@ pub enum Store {
         /// For [`Store::read`].
         read: SqlitePool,
         /// For [`Store::begin`].
-        write: SqlitePool,
+        write: SqliteWriter,
     },
     /// A server, shared by replicas.
     Postgres {
@@ -55,7 +57,7 @@ pub enum Store {
 #[derive(Debug)]
 pub enum Tx {
     /// Over SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
     /// Over PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
 }
@@ -122,18 +124,6 @@ macro_rules! on {
 }
 use on;
 
-/// A full disk makes SQLite roll back by itself; the driver goes on counting a transaction that is no more, and refuses
-/// the next. Such a connection is closed, and a new one takes its place.
-async fn begin_immediate(pool: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-    match pool.begin_with("BEGIN IMMEDIATE").await {
-        Err(sqlx::Error::InvalidSavePointStatement) => {
-            pool.acquire().await?.close().await?;
-            pool.begin_with("BEGIN IMMEDIATE").await
-        }
-        begun => begun,
-    }
-}
-
 async fn limited<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
     match tokio::time::timeout(STATEMENT_LIMIT, work).await {
         Ok(result) => Ok(result?),
@@ -152,12 +142,12 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(ACQUIRE_LIMIT)
+            // What a statement of many rows would undo on an error is kept in memory, not in a file for each batch.
+            .pragma("temp_store", "memory")
             .disable_statement_logging();
-        let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT).test_before_acquire(false);
-        let read = pool().max_connections(READERS).connect_lazy_with(options.clone());
-        // Two writers would only wait for one another.
-        let write = pool().max_connections(1).connect_lazy_with(options);
-        Self::Sqlite { read, write }
+        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT).test_before_acquire(false);
+        let read = pool.max_connections(READERS).connect_lazy_with(options.clone());
+        Self::Sqlite { read, write: SqliteWriter::new(options) }
     }
 
     /// Prepares the pools for a server, `postgres://…`. No connection is made yet.
@@ -187,7 +177,7 @@ impl Store {
     /// Starts a unit of work that only reads.
     pub async fn read(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { read, .. } => Tx::Sqlite(limited(read.begin()).await?),
+            Self::Sqlite { read, .. } => Tx::Sqlite(SqliteTx::Reading(limited(read.begin()).await?)),
             Self::Postgres { read, .. } => {
                 Tx::Postgres(limited(read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?)
             }
@@ -195,12 +185,9 @@ impl Store {
     }
 
     /// Starts a unit of work that may write.
-    ///
-    /// SQLite: IMMEDIATE takes the write lock up front; a deferred transaction that reads first fails with
-    /// `SQLITE_BUSY` when it upgrades.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { write, .. } => Tx::Sqlite(limited(begin_immediate(write)).await?),
+            Self::Sqlite { write, .. } => Tx::Sqlite(SqliteTx::Writing(limited(write.begin()).await?)),
             Self::Postgres { write, .. } => {
                 // A connection that died while idle shows it here, before anything was sent in earnest.
                 match limited(write.begin()).await {

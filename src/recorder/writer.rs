@@ -283,7 +283,7 @@ impl Writer {
         let orphans = tx.take_orphans(now.minus(ORPHANED_AFTER), ORPHANS_AT_ONCE).await?;
         let closes = last && (self.stream.is_some() || self.doubt.is_some());
         if self.owed.is_empty() && orphans.is_empty() && list_since.is_none() && !closes {
-            return Ok(());
+            return tx.commit().await;
         }
         let mut batch = self.begin_batch(&mut tx).await?;
         for record in &orphans {

@@ -63,7 +63,7 @@ impl Store {
         let mut migrator = Migrator::with_migrations(self.migrator().iter().cloned().collect());
         migrator.set_ignore_missing(true);
         match (self, owner_url) {
-            (Self::Sqlite { write, .. }, _) => migrator.run(write).await?,
+            (Self::Sqlite { write, .. }, _) => migrator.run(&mut limited(write.connect()).await?).await?,
             (Self::Postgres { write, .. }, None) => migrator.run(write).await?,
             (Self::Postgres { write, .. }, Some(url)) => {
                 let options = PgConnectOptions::from_str(url).map_err(StoreError::Address)?;
