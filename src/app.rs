@@ -21,7 +21,7 @@ use crate::{
     sts::Sts,
 };
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -64,9 +64,12 @@ pub enum BuildError {
     Identity(#[from] IdentityError),
 }
 
-/// The rooms of one running service. Cheap to clone.
+/// The rooms of one running service. One pointer: each request clones it several times.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Rooms>);
+
+/// What an [`App`] holds.
+pub struct Rooms {
     /// The database.
     pub store: Store,
     /// The audit's writer.
@@ -82,11 +85,11 @@ pub struct App {
     /// What reads the audit.
     pub evidence: Evidence,
     /// Who may do more.
-    pub powers: Arc<Powers>,
+    pub powers: Powers,
     /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Arc<[IpNet]>,
+    pub trusted_proxies: Vec<IpNet>,
     /// The configured region, what an answer names where the caller names none.
-    pub region: Arc<str>,
+    pub region: String,
     /// The time.
     pub clock: Clock,
     tracker: TaskTracker,
@@ -96,6 +99,14 @@ pub struct App {
 /// The recorder's task, to wait for at the end.
 #[derive(Debug)]
 pub struct Writing(JoinHandle<()>);
+
+impl Deref for App {
+    type Target = Rooms;
+
+    fn deref(&self) -> &Rooms {
+        &self.0
+    }
+}
 
 impl App {
     /// Puts everything together around AWS as the caller reaches it, and begins the audit stream. AWS and the issuers
@@ -115,7 +126,7 @@ impl App {
             auditors: config.access.auditors.clone(),
             appliers: config.access.appliers.clone(),
         };
-        let app = Self {
+        let app = Self(Arc::new(Rooms {
             store,
             recorder,
             identity,
@@ -123,13 +134,13 @@ impl App {
             broker,
             access,
             evidence,
-            powers: Arc::new(powers),
-            trusted_proxies: config.server.trusted_proxies.clone().into(),
-            region: config.aws.region.as_str().into(),
+            powers,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            region: config.aws.region.clone(),
             clock,
             tracker,
             shutdown: CancellationToken::new(),
-        };
+        }));
         app.identity.spawn_refresh(app.shutdown.clone());
         tokio::spawn(identify(app.sts.clone(), app.shutdown.clone()));
         Ok((app, writing))
