@@ -21,6 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -140,7 +141,10 @@ impl Recorder {
         let folder = Arc::new(Mutex::new(Folder::default()));
         let healthy = Arc::new(AtomicBool::new(true));
         let writer = writer::Writer::new(store, key, clock.clone(), run, folder.clone(), healthy.clone());
-        let task = tokio::spawn(writer.run(work));
+        // On a thread of its own: it waits for the disk many times a commit, and a sleeping thread is cheaper to wake than
+        // the runtime's workers.
+        let runtime = Handle::current();
+        let task = tokio::task::spawn_blocking(move || runtime.block_on(writer.run(work)));
         (Self { queue, folder, healthy, clock }, task)
     }
 
