@@ -35,6 +35,15 @@ fn a_cluster_comes_back_after_a_crash_with_what_was_committed() {
 }
 
 #[tokio::test]
+async fn a_forgetful_sts_answers_and_keeps_nothing() {
+    for (sts, kept) in [(FakeSts::start().await, 1), (FakeSts::start_forgetful().await, 0)] {
+        let ask = reqwest::Client::new().post(&sts.url).body("Action=AssumeRole&RoleArn=arn:aws:iam::1:role/a");
+        assert_eq!(ask.send().await.unwrap().status(), 200);
+        assert_eq!((sts.requests().len(), sts.minted().len()), (kept, kept));
+    }
+}
+
+#[tokio::test]
 async fn the_issuers_tokens_are_what_its_keys_sign() {
     for alg in [Alg::Rs256, Alg::Ps256, Alg::Es256, Alg::Es384, Alg::EdDsa] {
         let mut issuer = Issuer::start(alg).await;
