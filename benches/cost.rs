@@ -44,7 +44,7 @@ const ADMIN: &str = "admin@example.com";
 
 #[tokio::main]
 async fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["measure", folder, calls, rounds] => {
@@ -52,7 +52,6 @@ async fn main() {
         }
         ["sts"] => simulate_sts().await,
         ["bare", concurrency, calls] => call_barely(concurrency.parse().unwrap(), calls.parse().unwrap()).await,
-        // `cargo test --all-targets` comes here.
         _ => println!("use benches/cost"),
     }
 }
@@ -348,7 +347,8 @@ impl Service {
     }
 
     fn hallpass(folder: &Path, sts: &str, arguments: &[&str]) -> Command {
-        let mut command = with_aws(Command::new(env!("CARGO_BIN_EXE_hallpass")), sts, arguments);
+        let mut command =
+            with_aws(Command::new(std::env::current_exe().unwrap().with_file_name("hallpass")), sts, arguments);
         command.arg("--config").arg(folder.join("hallpass.toml"));
         command
     }
