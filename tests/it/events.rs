@@ -51,7 +51,7 @@ async fn the_record_of_each_event(db: &TestDb) {
     {
       "at": "2026-01-02T03:04:05Z",
       "detail": {
-        "admins_sha256": "f59505b73bbba34c8c73726f7dd53bbd74a08c53d42670bdae789d11fd3249a7",
+        "admins_sha256": "7a3d63c89b2a30c37ddc461780e20b86f511512a648c7e86a0643c32b1dd5449",
         "heads": [],
         "issuers_sha256": "<hash>",
         "signing_key_sha256": "<hash>",
