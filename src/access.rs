@@ -11,8 +11,8 @@ use crate::{
     audit::{Actor, Event, Kind},
     clock::Clock,
     model::{
-        Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Origin, Partition, Principal, Reason, RoleRef,
-        SessionDuration, SessionPolicy, Time, sha256,
+        AccountId, AccountRef, Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Origin, Partition,
+        Principal, Reason, RoleArn, RoleName, RoleRef, SessionDuration, SessionPolicy, Time, sha256,
     },
     recorder::{RecordError, Recorder},
     store::{Change, ChangeError, Document, Store, StoreError},
@@ -183,7 +183,10 @@ impl Access {
     /// Ends a single grant. Those of the file end with the file.
     pub async fn remove_grant(&self, id: &GrantId, actor: &Actor) -> Result<(), AccessError> {
         let grant = self.store.read().await?.find_single_grant(id).await?.ok_or(AccessError::NotFound)?;
-        let event = self.grant_event(Kind::GrantRemoved, actor, &grant);
+        let mut event = self.grant_event(Kind::GrantRemoved, actor, &grant);
+        if let GrantTarget::Role(account, role) = grant.target {
+            event.role_arn = self.find_arn(account, role).await?;
+        }
         self.recorder.change(Change::RemoveGrant(id.clone()), event).await?;
         Ok(())
     }
@@ -224,6 +227,9 @@ impl Access {
         let mut event = self.event(Kind::BlockRemoved, actor);
         let block = self.store.read().await?.find_block(id).await?.ok_or(AccessError::NotFound)?;
         describe_block(&mut event, &block);
+        if let BlockTarget::Role(account, role) = block.target {
+            event.role_arn = self.find_arn(account, role).await?;
+        }
         self.recorder.change(Change::RemoveBlock(id.clone()), event).await?;
         Ok(())
     }
@@ -233,12 +239,18 @@ impl Access {
         Ok(self.store.read().await?.list_blocks(after, limit).await?)
     }
 
-    async fn find_target(&self, role: &RoleRef) -> Result<(GrantTarget, crate::model::RoleArn), AccessError> {
+    async fn find_target(&self, role: &RoleRef) -> Result<(GrantTarget, RoleArn), AccessError> {
         let listed = self.store.read().await?.find_role(role).await?;
         let foreign = matches!(role, RoleRef::Arn(arn) if arn.partition != self.partition);
         let (account, role) = listed.filter(|_| !foreign).ok_or(AccessError::NoSuchRole)?;
         let arn = role.arn(&self.partition);
         Ok((GrantTarget::Role(account.id, role.name), arn))
+    }
+
+    /// `None` where the file has dropped the role in between.
+    async fn find_arn(&self, account: AccountId, role: RoleName) -> Result<Option<RoleArn>, AccessError> {
+        let listed = self.store.read().await?.find_role(&RoleRef::Named(AccountRef::Id(account), role)).await?;
+        Ok(listed.map(|(_, role)| role.arn(&self.partition)))
     }
 
     fn event(&self, kind: Kind, actor: &Actor) -> Event {

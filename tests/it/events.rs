@@ -269,6 +269,7 @@ async fn the_record_of_each_event(db: &TestDb) {
       "principal": "user:admin@example.com",
       "reason": "INC-1",
       "request_id": "<id>",
+      "role_arn": "arn:aws:iam::111122223333:role/Deploy",
       "v": 1
     }
     "#);
@@ -307,6 +308,7 @@ async fn the_record_of_each_event(db: &TestDb) {
       "principal": "user:admin@example.com",
       "reason": "leaked",
       "request_id": "<id>",
+      "role_arn": "arn:aws:iam::111122223333:role/teams/ReadOnly",
       "v": 1
     }
     "#);
