@@ -361,6 +361,13 @@ async fn what_is_no_request(db: &TestDb) {
         let reply = credentials(body, media_type).await;
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{body:.40} {media_type}: {reply:?}");
     }
+    let explained =
+        test.post("/v1/explain", Admin, &json!({"role": "prod/Deploy", "groups": ["user:alice@example.com"]})).await;
+    assert_eq!(
+        (explained.status, &explained.body()["errors"][0]["pointer"]),
+        (422, &json!("/groups")),
+        "{explained:?}"
+    );
     let all_wrong = r#"{"role":"prod/*","duration_seconds":-1,"reason":"a\u0000b","session_policy":[],"region":"eu west",
         "grant_id":"7","Role":1,"a/b~c":null}"#;
     snap!(credentials(all_wrong, json).await.whole(), @r#"

@@ -30,10 +30,19 @@ pub(in crate::http) struct Body {
     grant_id: Option<GrantId>,
     #[deserr(default)]
     principal: Option<Principal>,
-    #[deserr(default)]
+    #[deserr(default, try_from(Option<Vec<Principal>>) = parse_groups -> Invalid)]
     groups: Option<Vec<Principal>>,
     #[deserr(default, try_from(Option<String>) = parse_address -> Invalid)]
     source_ip: Option<IpAddr>,
+}
+
+/// A user among them would bring along grants and blocks that no group has.
+fn parse_groups(groups: Option<Vec<Principal>>) -> Result<Option<Vec<Principal>>, Invalid> {
+    let all_groups = |groups: &Vec<Principal>| groups.iter().all(|one| matches!(one, Principal::Group(_)));
+    match groups {
+        Some(groups) if !all_groups(&groups) => Err(Invalid::new("groups: group:<name>")),
+        groups => Ok(groups),
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
