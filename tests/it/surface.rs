@@ -3,12 +3,13 @@
 use crate::support::{
     app::{ALLOWLIST, Persona, TestApp},
     database::{TestDb, on_both},
+    shown::snap,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-on_both!(every_persona_on_every_route, nothing_is_told_without_credentials);
+on_both!(every_persona_on_every_route, nothing_is_told_without_credentials, a_refused_token_is_told_why);
 
 const NOBODYS: &str = "019b7ca9-8c88-7000-8000-ffffffffffff";
 
@@ -20,7 +21,7 @@ struct Route {
 
 /// Every route that `http::router` has, with a request that lacks nothing but perhaps the right.
 fn routes(test: &TestApp) -> Vec<Route> {
-    let expires = test.moment(std::time::Duration::from_hours(1));
+    let expires = test.moment(Duration::from_hours(1));
     let grant = json!({"to": "user:bob@example.com", "role": "prod/Deploy", "expires": expires, "reason": "INC-1"});
     let routes = [
         (Method::GET, "/healthz", None),
@@ -134,5 +135,69 @@ async fn nothing_is_told_without_credentials(db: &TestDb) {
         let faulty = request.body("text/plain", "x".repeat(1000)).send().await;
         assert_eq!(faulty.status, 401, "{}", route.path);
     }
+    test.close().await;
+}
+
+async fn a_refused_token_is_told_why(db: &TestDb) {
+    let test = TestApp::start(db).await;
+    let (good, other) = (test.token(Persona::Alice), test.token(Persona::Mallory));
+    let ask = async |lines: &[&str]| {
+        let mut request = test.request(Method::GET, "/v1/whoami", Persona::Anonymous);
+        for line in lines {
+            request = request.header("authorization", line);
+        }
+        request.send().await
+    };
+    let bearer = format!("Bearer {good}");
+    for (lines, code) in [
+        (&[&*bearer][..], ""),
+        (&[&*bearer.replace("Bearer", "bEARER")], ""),
+        (&[], "unauthenticated"),
+        (&["Basic YWxpY2U6"], "unauthenticated"),
+        (&[&*good], "unauthenticated"),
+        (&["Bearer"], "token_invalid"),
+        (&["Bearer x"], "token_invalid"),
+        (&[&*format!("{bearer}x")], "token_invalid"),
+        (&[&*format!("{bearer}, Bearer {other}")], "token_invalid"),
+        (&[&*bearer, &*bearer], "token_invalid"),
+        (&[&*bearer, &*format!("Bearer {other}")], "token_invalid"),
+    ] {
+        let reply = ask(lines).await;
+        assert_eq!(reply.code(), code, "{lines:?}: {reply:?}");
+        assert_eq!(reply.status, if code.is_empty() { 200 } else { 401 }, "{lines:?}");
+        assert_eq!(reply.header("www-authenticate").is_empty(), code.is_empty(), "{lines:?}");
+    }
+    snap!(ask(&["Bearer x"]).await.whole(), @r#"
+    401
+    content-type: application/problem+json
+    cache-control: no-store
+    www-authenticate: Bearer realm="hallpass", error="invalid_token", error_description="the token is refused: it is not a signed JWT of three parts"
+    {
+      "code": "token_invalid",
+      "detail": "The token is refused: it is not a signed JWT of three parts.",
+      "request_id": "<id>",
+      "status": 401,
+      "title": "Unauthorized",
+      "type": "urn:hallpass:problem:token_invalid"
+    }
+    "#);
+    // A minute of leeway, and no more.
+    test.clock.advance(Duration::from_secs(3659));
+    assert_eq!(ask(&[&bearer]).await.status, 200);
+    test.clock.advance(Duration::from_secs(1));
+    snap!(ask(&[&bearer]).await.whole(), @r#"
+    401
+    content-type: application/problem+json
+    cache-control: no-store
+    www-authenticate: Bearer realm="hallpass", error="invalid_token", error_description="the token has expired; ask its issuer for a new one"
+    {
+      "code": "token_expired",
+      "detail": "The token has expired; ask its issuer for a new one.",
+      "request_id": "<id>",
+      "status": 401,
+      "title": "Unauthorized",
+      "type": "urn:hallpass:problem:token_expired"
+    }
+    "#);
     test.close().await;
 }
