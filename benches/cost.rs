@@ -111,11 +111,6 @@ fn ms(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1e3)
 }
 
-/// Seconds since 1970; the fakes ask for it.
-fn now() -> i64 {
-    hallpass::clock::Clock::system().now().as_micros() / 1_000_000
-}
-
 /// User and system time of a process so far, in ticks of 10 ms (proc(5), fields 14 and 15 of `stat`).
 fn cpu_of(process: &str) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
