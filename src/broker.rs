@@ -104,7 +104,8 @@ impl Inner {
         let asker = asker(caller, actor);
         let mut kept = self.find_kept(&asker, &request.role);
         for _ in 0..DECISIONS {
-            // Only a permit may rest on what is kept: the intent confirms its revision. A refusal is asked anew.
+            // Only a permit may rest on what is kept: the intent confirms its revision. A refusal is asked anew and leaves
+            // nothing behind, so that a forbidden role and an unknown one take the same work.
             let fresh = kept.is_none();
             let grounds = match kept.take() {
                 Some(kept) => kept,
@@ -115,6 +116,9 @@ impl Inner {
                 Err(_) if !fresh => continue,
                 Err(refusal) => return Err(self.refuse(actor, request, &grounds, refusal).await),
             };
+            if fresh {
+                self.kept.insert((asker.principal.clone(), request.role.clone()), grounds.clone());
+            }
             match self.go_through(id, actor, request, &grounds.candidates, permit).await {
                 Err(IssueError::Stale) => {}
                 done => return done,
@@ -184,12 +188,7 @@ impl Inner {
 
     async fn load(&self, asker: &Asker, role: &RoleRef) -> Result<Arc<Kept>, IssueError> {
         let candidates = self.find_candidates(asker, role).await?;
-        let known = candidates.role.is_some();
-        let kept = Arc::new(Kept { groups: asker.groups.clone(), candidates });
-        if known {
-            self.kept.insert((asker.principal.clone(), role.clone()), kept.clone());
-        }
-        Ok(kept)
+        Ok(Arc::new(Kept { groups: asker.groups.clone(), candidates }))
     }
 
     async fn find_candidates(&self, asker: &Asker, role: &RoleRef) -> Result<Candidates, StoreError> {

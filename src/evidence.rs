@@ -3,12 +3,15 @@
 //! Whoever reads what is not their own is on record before they read. Must never write anything else.
 
 use crate::{
-    audit::{Actor, Heads, Kind, PublicKey, Report, Row, SignedHead, StreamId, Verifier},
+    audit::{Actor, Head, Heads, Kind, PublicKey, Report, Row, SignedHead, StreamId, Verifier},
     clock::Clock,
     recorder::Recorder,
     store::{EventFilter, Listed, Page, Store, StoreError, Unreadable},
 };
-use futures_util::{Stream, TryStreamExt, stream};
+use futures_util::{
+    Stream, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use serde_json::{Map, Value};
 
 /// How many rows are read at once where all are wanted: memory stays flat.
@@ -66,8 +69,26 @@ impl Evidence {
         Ok(self.store.read().await?.list_events(filter, page, limit).await?)
     }
 
-    /// All events that the filter lets through, oldest first, read as they are asked for.
-    pub fn export(&self, filter: EventFilter) -> impl Stream<Item = Result<Row, StoreError>> + Send + use<> {
+    /// All events that the filter lets through, read as they are asked for: memory stays flat. Without a filter stream
+    /// by stream, up to where each stands now, so that it can be verified; with one oldest first.
+    #[must_use]
+    pub fn export(&self, filter: EventFilter) -> BoxStream<'static, Result<Row, StoreError>> {
+        if filter.is_empty() { self.export_streams().boxed() } else { self.export_by_time(filter).boxed() }
+    }
+
+    /// A row lists only heads that stood before it did: up to the heads of one moment the log is whole.
+    fn export_streams(&self) -> impl Stream<Item = Result<Row, StoreError>> + Send + use<> {
+        let store = self.store.clone();
+        let heads = async move {
+            let heads = store.read().await?.list_heads(None).await?;
+            let streams =
+                heads.into_iter().map(move |signed| Ok::<_, StoreError>(rows_up_to(store.clone(), signed.head)));
+            Ok::<_, StoreError>(stream::iter(streams).try_flatten())
+        };
+        stream::once(heads).try_flatten()
+    }
+
+    fn export_by_time(&self, filter: EventFilter) -> impl Stream<Item = Result<Row, StoreError>> + Send + use<> {
         let store = self.store.clone();
         let pages = stream::try_unfold(Some(Page::Oldest(None)), move |page| {
             let (store, filter) = (store.clone(), filter.clone());
@@ -86,6 +107,23 @@ impl Evidence {
     pub async fn list_heads(&self) -> Result<Heads, EvidenceError> {
         Ok(Heads { heads: self.store.read().await?.list_heads(None).await? })
     }
+}
+
+fn rows_up_to(store: Store, head: Head) -> impl Stream<Item = Result<Row, StoreError>> + Send + use<> {
+    let pages = stream::try_unfold(0, move |after| {
+        let store = store.clone();
+        async move {
+            if after >= head.seq {
+                return Ok::<_, StoreError>(None);
+            }
+            let page = Page::Stream(head.stream, after);
+            let rows = store.read().await?.list_events(&EventFilter::default(), &page, ROWS_AT_ONCE).await?;
+            let last = rows.last().map_or(head.seq, |last| last.row.seq);
+            let rows = rows.into_iter().map(|listed| listed.row).filter(move |row| row.seq <= head.seq);
+            Ok(Some((stream::iter(rows.map(Ok)), last)))
+        }
+    });
+    pages.try_flatten()
 }
 
 /// Walks every row of the database. `progress` is told the number of rows from time to time.

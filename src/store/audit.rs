@@ -26,7 +26,7 @@ pub struct PendingIntent {
 }
 
 /// Which events are wanted; all that is set must hold, each exactly.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
     /// An event's kind, such as `credentials.issued`.
     pub kind: Option<String>,
@@ -47,6 +47,12 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
+    /// Whether it lets everything through.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What is about to be read, filtered how: for the record of reading it.
     #[must_use]
     pub fn describe(&self, what: &str) -> Map<String, Value> {

@@ -2,7 +2,10 @@
 
 use sqlx::{ConnectOptions, Connection, Error, Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
 use std::{
+    fs::OpenOptions,
+    io,
     ops::{Deref, DerefMut},
+    os::unix::fs::OpenOptionsExt,
     sync::Arc,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -40,8 +43,15 @@ impl SqliteWriter {
         Self { options: Arc::new(options), home: Arc::default() }
     }
 
-    /// A connection beside the writer's own, for migrations.
+    /// A connection beside the writer's own, for migrations. A new file is for its owner alone: external IDs and who may do
+    /// what are nobody else's business. SQLite gives its other files the same mode.
     pub(super) async fn connect(&self) -> Result<SqliteConnection, Error> {
+        let mut owners = OpenOptions::new();
+        if let Err(error) = owners.write(true).create_new(true).mode(0o600).open(self.options.get_filename())
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(Error::Io(error));
+        }
         self.options.connect().await
     }
 

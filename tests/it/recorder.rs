@@ -2,14 +2,14 @@
 //! outcomes that come too late.
 
 use crate::support::database::{TestDb, on_both};
-use futures_util::future::join_all;
+use futures_util::{TryStreamExt, future::join_all};
 use hallpass::{
-    audit::{Event, Hash, Kind, SigningKey},
+    audit::{Event, Hash, Kind, SigningKey, Verifier},
     clock::Clock,
-    evidence,
+    evidence::{self, Evidence},
     model::{IssuanceId, Principal, Time},
     recorder::{RecordError, Recorder, Run},
-    store::Store,
+    store::{EventFilter, Store},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +20,7 @@ on_both!(
     an_outcome_after_the_unknown_releases_nothing,
     an_intent_on_an_old_decision_is_stale,
     a_stream_ends_with_the_day,
+    an_export_verifies_while_others_write,
 );
 
 struct Bench {
@@ -166,4 +167,36 @@ async fn a_stream_ends_with_the_day(db: &TestDb) {
         db.records().await.iter().filter_map(|r| Some(r["detail"]["heads"].as_array()?.len())).collect();
     assert_eq!(heads, [0, 1, 2], "each stream lists what was closed since the last list, and at its very moment");
     bench.assert_verifies().await;
+}
+
+async fn an_export_verifies_while_others_write(db: &TestDb) {
+    let bench = Bench::new(db).await;
+    let (one, other) = (bench.recorder(), bench.recorder());
+    let write = async |recorder: &Recorder| {
+        // Dated before the stream that it is written to: the order of time is not the order of a stream.
+        let event = bench.event(Kind::AuditRead, "user:a");
+        bench.clock.advance(Duration::from_secs(61));
+        recorder.record(event).await.unwrap();
+        recorder.housekeep().await;
+    };
+    for _ in 0..3 {
+        write(&one).await;
+        write(&other).await;
+    }
+    let evidence = Evidence::new(bench.store.clone(), one.clone(), bench.clock.clone());
+    let mut rows = evidence.export(EventFilter::default());
+    let mut verifier = Verifier::new(vec![bench.key.public()], &[]);
+    let mut places = Vec::new();
+    while let Some(row) = rows.try_next().await.unwrap() {
+        verifier.row(&row, None);
+        places.push((row.stream, row.seq, row.hash));
+        write(&one).await;
+        write(&other).await;
+    }
+    for (stream, seq) in verifier.asked() {
+        let hash = places.iter().find(|place| (place.0, place.1) == (stream, seq)).map(|place| place.2);
+        verifier.answer(stream, seq, hash);
+    }
+    let report = verifier.finish();
+    assert!(report.is_clean() && report.streams == 2, "{report}");
 }

@@ -162,7 +162,7 @@ fn show(listed: &[Listed], page: &Page, limit: u32) -> Result<Value, Error> {
     Ok(json!({"events": events, "next_cursor": next}))
 }
 
-/// Everything that the filter lets through, oldest first, sent as it is read.
+/// Everything that the filter lets through, sent as it is read: without a filter so that it can be verified.
 pub(in crate::http) async fn export(
     State(app): State<App>,
     Auditor(who): Auditor,
