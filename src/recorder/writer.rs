@@ -47,7 +47,7 @@ pub(super) struct Writer {
     healthy: Arc<AtomicBool>,
     stream: Option<Stream>,
     doubt: Option<Doubt>,
-    /// What the next commit writes besides: counts of folded floods, and corrections.
+    /// What the next housekeeping writes: counts of folded floods, and corrections.
     owed: Vec<Event>,
     last_list: Option<Time>,
     rows_since_list: usize,
@@ -58,6 +58,8 @@ struct Doubt {
     attempted: Stream,
     /// Outcomes whose credentials were dropped, though their rows may have been kept.
     dropped: Vec<Event>,
+    /// Whether what was owed was among its rows.
+    paid: bool,
 }
 
 /// What became of each entry, by its place in the batch.
@@ -176,7 +178,7 @@ impl Writer {
         if let (Err(_), Some(attempted)) = (&result, attempted) {
             let released = entries.iter().filter(|entry| entry.event.kind == Kind::CredentialsIssued);
             let dropped = released.map(|entry| entry.event.clone()).collect();
-            self.doubt = Some(Doubt { attempted, dropped });
+            self.doubt = Some(Doubt { attempted, dropped, paid: false });
         }
         result
     }
@@ -209,11 +211,7 @@ impl Writer {
     async fn begin_batch(&mut self, tx: &mut Tx) -> Result<Batch, StoreError> {
         self.settle_doubt(tx).await?;
         let (stream, last_list) = (self.stream.as_ref(), self.last_list);
-        let mut batch = Batch::begin(tx, stream, last_list, &self.run, &self.key, &self.clock).await?;
-        for event in &self.owed {
-            batch.push(event);
-        }
-        Ok(batch)
+        Batch::begin(tx, stream, last_list, &self.run, &self.key, &self.clock).await
     }
 
     /// Signs, appends and commits; only then does the stream in memory go on.
@@ -223,7 +221,6 @@ impl Writer {
         *attempted = Some(batch.stream.clone());
         tx.commit().await?;
         *attempted = None;
-        self.owed.clear();
         self.rows_since_list += batch.rows.len();
         if let Some(at) = batch.listed_heads {
             (self.last_list, self.rows_since_list) = (Some(at), 0);
@@ -235,9 +232,12 @@ impl Writer {
     /// Finds out whether the commit whose end was not seen was kept. Its rows took their places in the stream, so an
     /// insertion there waits for it or fails: the two can never both be kept.
     async fn settle_doubt(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
-        let Some(Doubt { attempted, dropped }) = &self.doubt else { return Ok(()) };
+        let Some(Doubt { attempted, dropped, paid }) = &self.doubt else { return Ok(()) };
         let kept = tx.find_head(attempted.head.stream).await?.is_some_and(|head| head == attempted.head);
         if kept {
+            if *paid {
+                self.owed.clear();
+            }
             // Outcomes on disk whose credentials were dropped: the record is set straight.
             let now = self.clock.now();
             let correction = |event: &Event| {
@@ -246,7 +246,7 @@ impl Writer {
                 correction.detail.insert("corrects".to_owned(), event.id.to_string().into());
                 correction
             };
-            self.owed = dropped.iter().map(correction).collect();
+            self.owed.extend(dropped.iter().map(correction));
             self.stream = Some(attempted.clone());
         }
         self.doubt = None;
@@ -268,10 +268,17 @@ impl Writer {
     async fn write_aside(&mut self, last: bool) {
         let mut attempted = None;
         let work = timeout(COMMIT_LIMIT, self.write_aside_within(last, &mut attempted)).await;
-        if let Err(error) = work.unwrap_or(Err(StoreError::Silent)) {
+        let result = work.unwrap_or(Err(StoreError::Silent));
+        self.healthy.store(!matches!(result, Err(StoreError::Unavailable(_) | StoreError::Silent)), Ordering::Relaxed);
+        if let Err(error) = result {
             tracing::warn!(error = %with_causes(&error), "the audit's housekeeping has to wait");
+            if let StoreError::Refused(_) = error {
+                // What the database refuses once it refuses for ever, and would hold up heads and orphans.
+                tracing::error!(events = ?self.owed, "the database refuses these events: they stand here alone");
+                self.owed.clear();
+            }
             if let Some(attempted) = attempted {
-                self.doubt = Some(Doubt { attempted, dropped: Vec::new() });
+                self.doubt = Some(Doubt { attempted, dropped: Vec::new(), paid: true });
             }
         }
     }
@@ -286,6 +293,9 @@ impl Writer {
             return tx.commit().await;
         }
         let mut batch = self.begin_batch(&mut tx).await?;
+        for event in &self.owed {
+            batch.push(event);
+        }
         for record in &orphans {
             let (record, index) = unknown(record, self.clock.new_id(), now)?;
             batch.push_record(record, index);
@@ -296,7 +306,9 @@ impl Writer {
         if last {
             batch.close(&mut tx, &self.key, &self.clock).await?;
         }
-        self.keep(tx, batch, attempted).await
+        self.keep(tx, batch, attempted).await?;
+        self.owed.clear();
+        Ok(())
     }
 }
 
@@ -348,8 +360,10 @@ async fn push_entries(
 
 /// The same event as a `credentials.failed`: whatever was minted was not released.
 fn failed(mut event: Event, code: &'static str) -> Event {
+    if event.kind == Kind::CredentialsIssued {
+        event.code = Some(code);
+    }
     event.kind = Kind::CredentialsFailed;
-    event.code = Some(code);
     event
 }
 
