@@ -11,7 +11,7 @@ use crate::{
         Principal, Role, RoleName, RoleRef, Time,
     },
 };
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 
 /// The allowlist file as last applied.
 #[derive(Clone, Debug)]
@@ -125,10 +125,7 @@ impl Tx {
             let mut q = QueryBuilder::new("SELECT ");
             q.push(GrantRow::COLUMNS).push(" FROM grants g WHERE g.account_id = ").push_bind(account_id);
             q.push(" AND (g.role_name = ").push_bind(name).push(" OR g.role_name IS NULL) AND g.principal IN (");
-            let mut list = q.separated(", ");
-            for name in &names {
-                list.push_bind(name.as_str());
-            }
+            push_list(&mut q, &names);
             q.push(")");
             q.build_query_as().fetch_all(conn).await?
         })?;
@@ -136,10 +133,7 @@ impl Tx {
             let mut q = QueryBuilder::new("SELECT ");
             q.push(BlockRow::COLUMNS).push(" FROM blocks b WHERE (b.account_id = ").push_bind(account_id);
             q.push(" AND b.role_name = ").push_bind(name).push(") OR b.principal IN (");
-            let mut list = q.separated(", ");
-            for name in &names {
-                list.push_bind(name.as_str());
-            }
+            push_list(&mut q, &names);
             q.push(")");
             q.build_query_as().fetch_all(conn).await?
         })?;
@@ -190,10 +184,7 @@ impl Tx {
                  WHERE g.account_id = r.account_id AND (g.role_name = r.name OR g.role_name IS NULL) \
                  AND g.principal IN (",
             );
-            let mut list = q.separated(", ");
-            for name in &names {
-                list.push_bind(name.as_str());
-            }
+            push_list(&mut q, &names);
             q.push("))");
             if let Some((account, role)) = after {
                 q.push(" AND (r.account_id, r.name) > (").push_bind(account.as_str());
@@ -224,10 +215,7 @@ impl Tx {
         let rows: Vec<GrantRow> = on!(self, |conn| {
             let mut q = QueryBuilder::new("SELECT ");
             q.push(GrantRow::COLUMNS).push(" FROM grants g WHERE g.principal IN (");
-            let mut list = q.separated(", ");
-            for name in names {
-                list.push_bind(name.as_str());
-            }
+            push_list(&mut q, names);
             q.push(") ORDER BY g.id");
             q.build_query_as().fetch_all(conn).await?
         })?;
@@ -241,10 +229,7 @@ impl Tx {
             // PostgreSQL takes no empty list.
             if !names.is_empty() {
                 q.push(" OR b.principal IN (");
-                let mut list = q.separated(", ");
-                for name in names {
-                    list.push_bind(name.as_str());
-                }
+                push_list(&mut q, names);
                 q.push(")");
             }
             q.push(" ORDER BY b.id");
@@ -415,6 +400,17 @@ impl Tx {
                 .execute(conn)
                 .await?;
         })
+    }
+}
+
+/// The values of an `IN (…)`, each bound.
+fn push_list<DB: Database>(q: &mut QueryBuilder<DB>, values: &[String])
+where
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+{
+    let mut list = q.separated(", ");
+    for value in values {
+        list.push_bind(value.clone());
     }
 }
 
