@@ -8,12 +8,14 @@ use std::{
 };
 
 /// From the ground up. A room may use those before it, and no other; so each new room needs a place here.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 22] = [
     "model",
     "input",
     "clock",
     "secret",
+    "metrics",
     "allowlist",
+    "template",
     "format",
     "audit",
     "store",
@@ -26,19 +28,20 @@ const ORDER: [&str; 19] = [
     "config",
     "app",
     "http",
+    "demo",
     "cli",
     "main",
 ];
 
 /// Rooms that only these may use, whatever the order says.
-const USED_ONLY_BY: [(&str, &[&str]); 2] = [("config", &["app", "cli"]), ("cli", &["main"])];
+const USED_ONLY_BY: [(&str, &[&str]); 3] = [("config", &["app", "cli"]), ("demo", &["cli"]), ("cli", &["main"])];
 
 /// Crates that only these rooms may name: SQL stays in `store`, AWS in `sts`, HTTP in `http` and where it is served.
 const CRATES: [(&str, &[&str]); 5] = [
     ("sqlx", &["store"]),
     ("aws_sdk_sts", &["sts"]),
-    ("jsonwebtoken", &["identity"]),
-    ("axum", &["http", "app", "cli"]),
+    ("jsonwebtoken", &["identity", "demo"]),
+    ("axum", &["http", "app", "demo", "cli"]),
     ("clap", &["cli", "main"]),
 ];
 
