@@ -6,13 +6,15 @@
 mod access;
 mod audit;
 mod blocks;
+mod commit;
 mod grants;
 mod migrations;
 mod rows;
 mod sqlite;
 
 pub use access::{Change, ChangeError, Changed, Document, Reach};
-pub use audit::{EventFilter, Listed, Page, PendingIntent, Unreadable};
+pub use audit::{EventFilter, Listed, Page, Unreadable};
+pub use commit::{Ground, PendingIntent};
 pub use migrations::{Migrated, Pending};
 pub use sqlite::{SqliteTx, SqliteWriter};
 
@@ -188,13 +190,7 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { write, .. } => Tx::Sqlite(SqliteTx::Writing(limited(write.begin()).await?)),
-            Self::Postgres { write, .. } => {
-                // A connection that died while idle shows it here, before anything was sent in earnest.
-                match limited(write.begin()).await {
-                    Err(StoreError::Unavailable(_)) => Tx::Postgres(limited(write.begin()).await?),
-                    begun => Tx::Postgres(begun?),
-                }
-            }
+            Self::Postgres { write, .. } => Tx::Postgres(begin_postgres(write).await?),
         })
     }
 
@@ -227,6 +223,14 @@ impl Store {
                 write.close().await;
             }
         }
+    }
+}
+
+async fn begin_postgres(write: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
+    match limited(write.begin()).await {
+        // A connection that died while idle shows it here, before anything was sent in earnest.
+        Err(StoreError::Unavailable(_)) => limited(write.begin()).await,
+        begun => begun,
     }
 }
 

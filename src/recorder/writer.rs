@@ -8,10 +8,9 @@ use crate::{
     audit::{Event, Folder, Index, Kind, SigningKey},
     clock::Clock,
     model::{IssuanceId, Time, with_causes},
-    store::{ChangeError, Changed, PendingIntent, Store, StoreError, Tx},
+    store::{ChangeError, Changed, Ground, PendingIntent, Store, StoreError, Tx},
 };
 use std::{
-    collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -188,8 +187,9 @@ impl Writer {
         entries: &[Entry],
         attempted: &mut Option<Stream>,
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut tx = self.store.begin().await?;
+        let (mut tx, ground) = self.store.begin_commit(&concluded(entries)).await?;
         let mut batch = self.begin_batch(&mut tx).await?;
+        let mut intents = Vec::new();
         let verdicts = match entries {
             [Entry { basis: Basis::Change(change), event, .. }] => match tx.apply(change).await {
                 Ok(changed) => {
@@ -202,9 +202,9 @@ impl Writer {
                 // Rolled back whole by dropping the transaction.
                 Err(error) => return Ok(vec![Verdict::Refused(error.into())]),
             },
-            _ => push_entries(&mut tx, &mut batch, entries, &self.clock).await?,
+            _ => push_entries(&ground, &mut batch, &mut intents, entries, &self.clock),
         };
-        self.keep(tx, batch, attempted).await?;
+        self.keep(tx, batch, &intents, attempted).await?;
         Ok(verdicts)
     }
 
@@ -215,11 +215,16 @@ impl Writer {
     }
 
     /// Signs, appends and commits; only then does the stream in memory go on.
-    async fn keep(&mut self, mut tx: Tx, mut batch: Batch, attempted: &mut Option<Stream>) -> Result<(), StoreError> {
+    async fn keep(
+        &mut self,
+        tx: Tx,
+        mut batch: Batch,
+        intents: &[PendingIntent],
+        attempted: &mut Option<Stream>,
+    ) -> Result<(), StoreError> {
         batch.sign(&self.key);
-        tx.append(&batch.rows).await?;
         *attempted = Some(batch.stream.clone());
-        tx.commit().await?;
+        tx.end_commit(&batch.rows, intents).await?;
         *attempted = None;
         self.rows_since_list += batch.rows.len();
         if let Some(at) = batch.listed_heads {
@@ -306,42 +311,42 @@ impl Writer {
         if last {
             batch.close(&mut tx, &self.key, &self.clock).await?;
         }
-        self.keep(tx, batch, attempted).await?;
+        self.keep(tx, batch, &[], attempted).await?;
         self.owed.clear();
         Ok(())
     }
 }
 
-/// Adds the entries that may be written; the others are refused without touching the rest.
-async fn push_entries(
-    tx: &mut Tx,
+/// The issuances whose outcomes are among the entries.
+fn concluded(entries: &[Entry]) -> Vec<IssuanceId> {
+    let concluded = entries.iter().filter_map(|entry| match entry.basis {
+        Basis::Intent(issuance) => Some(issuance),
+        _ => None,
+    });
+    concluded.collect()
+}
+
+/// Adds the entries that may be written, and notes the intents among them; the others are refused without touching the
+/// rest.
+fn push_entries(
+    ground: &Ground,
     batch: &mut Batch,
+    intents: &mut Vec<PendingIntent>,
     entries: &[Entry],
     clock: &Clock,
-) -> Result<Vec<Verdict>, StoreError> {
-    let decided = entries.iter().any(|entry| matches!(entry.basis, Basis::Decision { .. }));
-    let revision = if decided { tx.find_revision().await? } else { 0 };
-    let concluded: Vec<IssuanceId> = entries
-        .iter()
-        .filter_map(|entry| match entry.basis {
-            Basis::Intent(issuance) => Some(issuance),
-            _ => None,
-        })
-        .collect();
-    let awaited: HashSet<IssuanceId> = tx.remove_pending(&concluded).await?.into_iter().collect();
-    let mut intents = Vec::new();
-    let verdicts = entries
+) -> Vec<Verdict> {
+    entries
         .iter()
         .map(|Entry { event, basis, .. }| match basis {
-            Basis::Decision { revision: decided_on, .. } if *decided_on != revision => {
-                Verdict::Refused(RecordError::Stale(revision))
+            Basis::Decision { revision: decided_on, .. } if *decided_on != ground.revision => {
+                Verdict::Refused(RecordError::Stale(ground.revision))
             }
             Basis::Decision { issuance, .. } => {
                 let (stream, seq) = batch.push(event);
                 intents.push(PendingIntent { issuance: *issuance, at: event.at, stream, seq });
                 Verdict::Written(None)
             }
-            Basis::Intent(issuance) if !awaited.contains(issuance) => {
+            Basis::Intent(issuance) if !ground.awaited.contains(issuance) => {
                 let mut late = failed(event.clone(), "audit_unavailable");
                 late.id = clock.new_id();
                 late.detail.insert("late".to_owned(), true.into());
@@ -353,9 +358,7 @@ async fn push_entries(
                 Verdict::Written(None)
             }
         })
-        .collect();
-    tx.add_pending(&intents).await?;
-    Ok(verdicts)
+        .collect()
 }
 
 /// The same event as a `credentials.failed`: whatever was minted was not released.

@@ -12,19 +12,6 @@ use serde_json::{Map, Value, json};
 use sqlx::{FromRow, QueryBuilder};
 use std::time::Duration;
 
-/// An intent without an outcome.
-#[derive(Clone, Debug)]
-pub struct PendingIntent {
-    /// Whose outcome is awaited.
-    pub issuance: IssuanceId,
-    /// When it was recorded.
-    pub at: Time,
-    /// Where its `credentials.requested` stands.
-    pub stream: StreamId,
-    /// And at which place.
-    pub seq: u64,
-}
-
 /// Which events are wanted; all that is set must hold, each exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
@@ -169,7 +156,7 @@ impl HeadRow {
 /// How far lists of heads reach back behind one another.
 const OVERLAP: Duration = Duration::from_mins(1);
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -188,38 +175,6 @@ impl Tx {
         on!(self, |conn| {
             sqlx::query(SQL).bind(stream.to_string()).bind(at.as_micros()).execute(conn).await?;
         })
-    }
-
-    /// Adds rows. Sent in powers of two, so that a handful of prepared statements serves every batch.
-    pub async fn append(&mut self, mut rows: &[(Row, Index)]) -> Result<(), StoreError> {
-        while !rows.is_empty() {
-            let size = 1 << rows.len().ilog2().min(8);
-            let (some, rest) = rows.split_at(size);
-            on!(&mut *self, |conn| {
-                let mut q = QueryBuilder::new(
-                    "INSERT INTO audit_events (stream, seq, record, hash, signature, id, at, kind, principal, \
-                     account_id, role_arn, issuance_id) ",
-                );
-                q.push_values(some, |mut tuple, (row, index)| {
-                    tuple
-                        .push_bind(row.stream.to_string())
-                        .push_bind(signed(row.seq))
-                        .push_bind(row.record.as_str())
-                        .push_bind(row.hash.as_bytes().as_slice())
-                        .push_bind(row.signature.as_ref().map(|signature| signature.as_bytes().as_slice()))
-                        .push_bind(index.id.as_str())
-                        .push_bind(index.at)
-                        .push_bind(index.kind.as_str())
-                        .push_bind(index.principal.as_deref())
-                        .push_bind(index.account_id.as_deref())
-                        .push_bind(index.role_arn.as_deref())
-                        .push_bind(index.issuance_id.as_deref());
-                });
-                q.build().execute(conn).await?;
-            })?;
-            rows = rest;
-        }
-        Ok(())
     }
 
     /// The last row of a stream, signed or not; `None` where it has none.
@@ -263,49 +218,6 @@ impl Tx {
                 UNION ALL SELECT max(at) FROM audit_events WHERE kind = 'stream.heads') AS newest";
         let at: Option<i64> = on!(self, |conn| sqlx::query_scalar(SQL).fetch_one(conn).await?)?;
         at.map(|at| time("audit_events", at)).transpose()
-    }
-
-    /// Notes intents, whose outcome is awaited from now on.
-    pub async fn add_pending(&mut self, intents: &[PendingIntent]) -> Result<(), StoreError> {
-        let mut rest = intents;
-        while !rest.is_empty() {
-            let (some, more) = rest.split_at(1 << rest.len().ilog2().min(8));
-            on!(&mut *self, |conn| {
-                let mut q = QueryBuilder::new("INSERT INTO pending (issuance_id, at, stream, seq) ");
-                q.push_values(some, |mut row, intent| {
-                    row.push_bind(intent.issuance.to_string())
-                        .push_bind(intent.at.as_micros())
-                        .push_bind(intent.stream.to_string())
-                        .push_bind(signed(intent.seq));
-                });
-                q.build().execute(conn).await?;
-            })?;
-            rest = more;
-        }
-        Ok(())
-    }
-
-    /// Ends the waiting for these issuances; returns those that were still awaited.
-    pub async fn remove_pending(&mut self, issuances: &[IssuanceId]) -> Result<Vec<IssuanceId>, StoreError> {
-        let mut removed = Vec::with_capacity(issuances.len());
-        let mut rest = issuances;
-        while !rest.is_empty() {
-            let (some, more) = rest.split_at(1 << rest.len().ilog2().min(8));
-            let ids: Vec<String> = on!(&mut *self, |conn| {
-                let mut q = QueryBuilder::new("DELETE FROM pending WHERE issuance_id IN (");
-                let mut list = q.separated(", ");
-                for id in some {
-                    list.push_bind(id.to_string());
-                }
-                q.push(") RETURNING issuance_id");
-                q.build_query_scalar().fetch_all(conn).await?
-            })?;
-            for id in ids {
-                removed.push(IssuanceId::parse(&id).map_err(corrupt("pending"))?);
-            }
-            rest = more;
-        }
-        Ok(removed)
     }
 
     /// Takes intents from before `before`, at most `limit`, oldest first, each with its `credentials.requested`

@@ -1,6 +1,10 @@
 //! SQLite's one writer.
 
-use sqlx::{ConnectOptions, Connection, Error, Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
+use sqlx::{
+    ConnectOptions, Connection, Error, FromRow, Sqlite, SqliteConnection, Transaction,
+    query::{Query, QueryAs},
+    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow},
+};
 use std::{
     fs::OpenOptions,
     io,
@@ -13,8 +17,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// The one connection that writes: two would only wait for one another. Made when it is first needed, and kept.
 ///
 /// Neither a pool's nor in transactions of sqlx's own: a pool asks a connection how it is each time it comes back, and
-/// sqlx waits for the connection's thread twice at BEGIN and at COMMIT. An issuance has that thread waited for 9 times
-/// instead of 15.
+/// sqlx waits for the connection's thread twice at BEGIN and at COMMIT. A commit has that thread waited for twice in all.
 #[derive(Clone, Debug)]
 pub struct SqliteWriter {
     options: Arc<SqliteConnectOptions>,
@@ -58,12 +61,30 @@ impl SqliteWriter {
     /// IMMEDIATE takes the write lock up front; a deferred transaction that reads first fails with `SQLITE_BUSY` when it
     /// upgrades.
     pub(super) async fn begin(&self) -> Result<Writing, Error> {
+        let mut writing = self.take().await?;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut writing.connection).await?;
+        Ok(writing)
+    }
+
+    /// Begins with statements of which BEGIN is only the first, and gives the rows of all.
+    pub(super) async fn begin_with<'q, R>(
+        &self,
+        statements: QueryAs<'q, Sqlite, R, SqliteArguments>,
+    ) -> Result<(Writing, Vec<R>), Error>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin + 'q,
+    {
+        let mut writing = self.take().await?;
+        let rows = statements.fetch_all(&mut writing.connection).await?;
+        Ok((writing, rows))
+    }
+
+    async fn take(&self) -> Result<Writing, Error> {
         let mut home = self.home.clone().lock_owned().await;
-        let mut connection = match home.take() {
+        let connection = match home.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
         Ok(Writing { connection, home })
     }
 
@@ -78,12 +99,17 @@ impl SqliteTx {
     pub(super) async fn commit(self) -> Result<(), Error> {
         match self {
             Self::Reading(tx) => tx.commit().await,
-            Self::Writing(Writing { mut connection, mut home }) => {
-                sqlx::query("COMMIT").execute(&mut connection).await?;
-                *home = Some(connection);
-                Ok(())
-            }
+            writing @ Self::Writing(_) => writing.commit_with(sqlx::query("COMMIT")).await,
         }
+    }
+
+    /// Ends with statements of which COMMIT is the last.
+    pub(super) async fn commit_with(mut self, statements: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Error> {
+        statements.execute(&mut *self).await?;
+        if let Self::Writing(Writing { connection, mut home }) = self {
+            *home = Some(connection);
+        }
+        Ok(())
     }
 }
 
