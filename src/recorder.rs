@@ -21,7 +21,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    runtime::Handle,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -134,17 +133,14 @@ enum Work {
 }
 
 impl Recorder {
-    /// Starts the writer. The stream is opened with the first event; the task ends after [`Recorder::close`].
+    /// Starts the writer, which needs a Tokio runtime. The stream is opened with the first event; the task ends after [`Recorder::close`].
     #[must_use]
     pub fn start(store: Store, key: Arc<SigningKey>, clock: Clock, run: Run) -> (Self, JoinHandle<()>) {
         let (queue, work) = mpsc::channel(QUEUE);
         let folder = Arc::new(Mutex::new(Folder::default()));
         let healthy = Arc::new(AtomicBool::new(true));
         let writer = writer::Writer::new(store, key, clock.clone(), run, folder.clone(), healthy.clone());
-        // On a thread of its own: it waits for the disk many times a commit, and a sleeping thread is cheaper to wake than
-        // the runtime's workers.
-        let runtime = Handle::current();
-        let task = tokio::task::spawn_blocking(move || runtime.block_on(writer.run(work)));
+        let task = tokio::spawn(writer.run(work));
         (Self { queue, folder, healthy, clock }, task)
     }
 

@@ -149,6 +149,9 @@ impl Store {
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT).test_before_acquire(false);
         let read = pool.max_connections(READERS).connect_lazy_with(options.clone());
+        // The ends of all the indexes stay at hand, in KiB; and the pages that every commit writes go from the log to the
+        // database once for many commits.
+        let options = options.pragma("cache_size", "-16384").pragma("wal_autocheckpoint", "8000");
         Self::Sqlite { read, write: SqliteWriter::new(options) }
     }
 

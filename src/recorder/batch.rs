@@ -28,6 +28,12 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Goes on with the stream, where it is of today and not full.
+    pub(super) fn go_on(stream: &Stream, clock: &Clock) -> Option<Self> {
+        let goes_on = stream.day == clock.now().day() && stream.head.seq < ROWS_IN_A_STREAM;
+        goes_on.then(|| Self { rows: Vec::new(), stream: stream.clone(), listed_heads: None })
+    }
+
     /// Goes on with the stream, or closes it and opens the next where it is full or of yesterday.
     pub(super) async fn begin(
         tx: &mut Tx,
@@ -37,13 +43,13 @@ impl Batch {
         key: &SigningKey,
         clock: &Clock,
     ) -> Result<Self, StoreError> {
+        if let Some(batch) = current.and_then(|stream| Self::go_on(stream, clock)) {
+            return Ok(batch);
+        }
         let now = clock.now();
         let mut rows = Vec::new();
         let mut last_list = last_list;
         if let Some(stream) = current {
-            if stream.day == now.day() && stream.head.seq < ROWS_IN_A_STREAM {
-                return Ok(Self { rows, stream: stream.clone(), listed_heads: None });
-            }
             let mut ending = Self { rows, stream: stream.clone(), listed_heads: None };
             ending.close(tx, key, clock).await?;
             rows = ending.rows;

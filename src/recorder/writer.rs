@@ -46,6 +46,8 @@ pub(super) struct Writer {
     healthy: Arc<AtomicBool>,
     stream: Option<Stream>,
     doubt: Option<Doubt>,
+    /// The allowlist's revision when it was last looked at.
+    revision: Option<u64>,
     /// What the next housekeeping writes: counts of folded floods, and corrections.
     owed: Vec<Event>,
     last_list: Option<Time>,
@@ -76,8 +78,8 @@ impl Writer {
         folder: Arc<Mutex<Folder>>,
         healthy: Arc<AtomicBool>,
     ) -> Self {
-        let (stream, doubt, owed, last_list, rows_since_list) = (None, None, Vec::new(), None, 0);
-        Self { store, key, clock, run, folder, healthy, stream, doubt, owed, last_list, rows_since_list }
+        let (stream, doubt, revision, owed, last_list, rows_since_list) = (None, None, None, Vec::new(), None, 0);
+        Self { store, key, clock, run, folder, healthy, stream, doubt, revision, owed, last_list, rows_since_list }
     }
 
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
@@ -187,7 +189,11 @@ impl Writer {
         entries: &[Entry],
         attempted: &mut Option<Stream>,
     ) -> Result<Vec<Verdict>, StoreError> {
+        if let Some(verdicts) = self.commit_at_once(entries, attempted).await? {
+            return Ok(verdicts);
+        }
         let (mut tx, ground) = self.store.begin_commit(&concluded(entries)).await?;
+        self.revision = Some(ground.revision);
         let mut batch = self.begin_batch(&mut tx).await?;
         let mut intents = Vec::new();
         let verdicts = match entries {
@@ -195,6 +201,7 @@ impl Writer {
                 Ok(changed) => {
                     let mut event = event.clone();
                     event.allowlist_revision = Some(changed.revision);
+                    self.revision = Some(changed.revision);
                     batch.push(&event);
                     vec![Verdict::Written(Some(Box::new(changed)))]
                 }
@@ -206,6 +213,36 @@ impl Writer {
         };
         self.keep(tx, batch, &intents, attempted).await?;
         Ok(verdicts)
+    }
+
+    /// The usual commit, in one trip to the database: everything is as it was at the last one. `None` where it is not,
+    /// or where there is more to do; nothing was done then.
+    async fn commit_at_once(
+        &mut self,
+        entries: &[Entry],
+        attempted: &mut Option<Stream>,
+    ) -> Result<Option<Vec<Verdict>>, StoreError> {
+        let (Some(revision), Some(stream), None) = (self.revision, &self.stream, &self.doubt) else { return Ok(None) };
+        let usual = |entry: &Entry| match entry.basis {
+            Basis::Alone | Basis::Intent(_) => true,
+            Basis::Decision { revision: decided_on, .. } => decided_on == revision,
+            Basis::Change(_) => false,
+        };
+        let (true, Some(mut batch)) = (entries.iter().all(usual), Batch::go_on(stream, &self.clock)) else {
+            return Ok(None);
+        };
+        let ground = Ground { revision, awaited: concluded(entries).into_iter().collect() };
+        let mut intents = Vec::new();
+        let verdicts = push_entries(&ground, &mut batch, &mut intents, entries, &self.clock);
+        batch.sign(&self.key);
+        *attempted = Some(batch.stream.clone());
+        let foreseen = self.store.commit_at_once(revision, &concluded(entries), &batch.rows, &intents).await?;
+        *attempted = None;
+        if !foreseen {
+            return Ok(None);
+        }
+        self.go_on(batch);
+        Ok(Some(verdicts))
     }
 
     async fn begin_batch(&mut self, tx: &mut Tx) -> Result<Batch, StoreError> {
@@ -226,12 +263,16 @@ impl Writer {
         *attempted = Some(batch.stream.clone());
         tx.end_commit(&batch.rows, intents).await?;
         *attempted = None;
+        self.go_on(batch);
+        Ok(())
+    }
+
+    fn go_on(&mut self, batch: Batch) {
         self.rows_since_list += batch.rows.len();
         if let Some(at) = batch.listed_heads {
             (self.last_list, self.rows_since_list) = (Some(at), 0);
         }
         self.stream = Some(batch.stream);
-        Ok(())
     }
 
     /// Finds out whether the commit whose end was not seen was kept. Its rows took their places in the stream, so an

@@ -1,5 +1,6 @@
 //! SQLite's one writer.
 
+use super::commit::AT_ONCE_SQLITE;
 use sqlx::{
     ConnectOptions, Connection, Error, FromRow, Sqlite, SqliteConnection, Transaction,
     query::{Query, QueryAs},
@@ -79,11 +80,23 @@ impl SqliteWriter {
         Ok((writing, rows))
     }
 
+    /// A unit of work that is one statement.
+    pub(super) async fn at_once(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Error> {
+        let mut writing = self.take().await?;
+        statement.execute(&mut writing.connection).await?;
+        writing.keep();
+        Ok(())
+    }
+
     async fn take(&self) -> Result<Writing, Error> {
         let mut home = self.home.clone().lock_owned().await;
         let connection = match home.take() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => {
+                let mut connection = self.connect().await?;
+                sqlx::raw_sql(AT_ONCE_SQLITE).execute(&mut connection).await?;
+                connection
+            }
         };
         Ok(Writing { connection, home })
     }
@@ -106,10 +119,18 @@ impl SqliteTx {
     /// Ends with statements of which COMMIT is the last.
     pub(super) async fn commit_with(mut self, statements: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Error> {
         statements.execute(&mut *self).await?;
-        if let Self::Writing(Writing { connection, mut home }) = self {
-            *home = Some(connection);
+        if let Self::Writing(writing) = self {
+            writing.keep();
         }
         Ok(())
+    }
+}
+
+impl Writing {
+    /// For the next unit of work: this one is over.
+    fn keep(self) {
+        let Self { connection, mut home } = self;
+        *home = Some(connection);
     }
 }
 

@@ -38,7 +38,11 @@ async fn the_database_refuses_to_change_the_past(db: &TestDb) {
     if db.is_postgres() {
         attempts.extend(["TRUNCATE audit_events", "SET session_replication_role = replica; DELETE FROM audit_events"]);
     } else {
-        attempts.push("INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events");
+        attempts.extend([
+            "INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events",
+            "INSERT OR REPLACE INTO audit_events (rowid, stream, seq, record, hash, id, at, kind) \
+             SELECT rowid, stream, seq + 1000, record, hash, id, at, kind FROM audit_events",
+        ]);
     }
     for attempt in attempts {
         assert!(sql.try_execute(attempt).await.is_err(), "{attempt}");
