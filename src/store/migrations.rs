@@ -38,6 +38,9 @@ impl Store {
         const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success";
         const OLDEST: &str = "SELECT oldest_version FROM schema_compatibility";
         let versions: BTreeSet<i64> = self.migrator().iter().map(|migration| migration.version).collect();
+        if let Self::Sqlite { write, .. } = self {
+            write.make_file()?;
+        }
         let mut tx = self.read().await?;
         if !tx.has_table("_sqlx_migrations").await? {
             return Ok(Pending::Migrations(versions.into_iter().collect()));
