@@ -38,6 +38,9 @@ impl Store {
         const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success";
         const OLDEST: &str = "SELECT oldest_version FROM schema_compatibility";
         let versions: BTreeSet<i64> = self.migrator().iter().map(|migration| migration.version).collect();
+        if let Self::Sqlite { write, .. } = self {
+            write.make_file()?;
+        }
         let mut tx = self.read().await?;
         if !tx.has_table("_sqlx_migrations").await? {
             return Ok(Pending::Migrations(versions.into_iter().collect()));
@@ -55,7 +58,17 @@ impl Store {
     /// Brings the schema up to date. On PostgreSQL `owner_url`, where given, owns the tables, and the service's own
     /// role is then given no more on the audit than INSERT and SELECT.
     pub async fn migrate(&self, owner_url: Option<&str>) -> Result<Migrated, StoreError> {
-        let pending = match self.find_pending().await? {
+        let pending = match (self, owner_url) {
+            // The service's own role may read nothing before its first grants, which an earlier run may have died before.
+            (Self::Postgres { .. }, Some(url)) => {
+                let owner = Self::postgres(url)?;
+                let pending = owner.find_pending().await;
+                owner.close().await;
+                pending?
+            }
+            _ => self.find_pending().await?,
+        };
+        let pending = match pending {
             Pending::Migrations(versions) => versions,
             Pending::Nothing | Pending::TooNew { .. } => Vec::new(),
         };
@@ -88,12 +101,16 @@ async fn grant_to_service(owner: &mut PgConnection, service: &str) -> Result<(),
                        GRANT SELECT, INSERT, UPDATE ON audit_streams TO %1$I;
                        GRANT SELECT, INSERT ON audit_events TO %1$I;
                        GRANT SELECT ON schema_compatibility, _sqlx_migrations TO %1$I', $1)";
-    let grants: String = sqlx::query_scalar(SQL).bind(service).fetch_one(&mut *owner).await?;
+    let mut tx = owner.begin().await?;
+    // One at a time: of two that grant at once the server refuses one, "tuple concurrently updated". Readers go on.
+    tx.execute("LOCK TABLE schema_compatibility IN SHARE ROW EXCLUSIVE MODE").await?;
+    let grants: String = sqlx::query_scalar(SQL).bind(service).fetch_one(&mut *tx).await?;
     #[expect(
         clippy::disallowed_methods,
         reason = "made by the server's own format() from a constant and a quoted name"
     )]
-    owner.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(grants))).await.map(|_| ())
+    tx.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(grants))).await?;
+    tx.commit().await
 }
 
 impl Tx {

@@ -47,15 +47,18 @@ impl SqliteWriter {
         Self { options: Arc::new(options), home: Arc::default() }
     }
 
-    /// A connection beside the writer's own, for migrations. A new file is for its owner alone: external IDs and who may do
-    /// what are nobody else's business. SQLite gives its other files the same mode.
-    pub(super) async fn connect(&self) -> Result<SqliteConnection, Error> {
+    /// Makes the file where there is none, before anything opens it: a new one is for its owner alone, since external IDs and
+    /// who may do what are nobody else's business. SQLite gives its other files the same mode.
+    pub(super) fn make_file(&self) -> Result<(), Error> {
         let mut owners = OpenOptions::new();
-        if let Err(error) = owners.write(true).create_new(true).mode(0o600).open(self.options.get_filename())
-            && error.kind() != io::ErrorKind::AlreadyExists
-        {
-            return Err(Error::Io(error));
+        match owners.write(true).create_new(true).mode(0o600).open(self.options.get_filename()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::Io(error)),
+            _ => Ok(()),
         }
+    }
+
+    /// A connection beside the writer's own, for migrations.
+    pub(super) async fn connect(&self) -> Result<SqliteConnection, Error> {
         self.options.connect().await
     }
 

@@ -21,3 +21,4 @@ mod sts_faults;
 mod support;
 mod surface;
 mod tamper;
+mod upgrade;

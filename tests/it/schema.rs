@@ -10,6 +10,7 @@ use crate::support::{
 };
 use hallpass::store::Store;
 use serde_json::json;
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 #[test]
 fn both_databases_have_the_same_tables_columns_and_indexes() {
@@ -87,6 +88,21 @@ fn with_an_owner_the_service_can_only_add_to_the_audit() {
         assert_eq!(sql.texts("SELECT record FROM audit_events").await.len(), count);
         drop(sql);
         owner.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    });
+}
+
+#[test]
+fn a_new_sqlite_file_is_its_owners_alone() {
+    on_sqlite(async |db| {
+        let file = Path::new(db.url.strip_prefix("sqlite:").unwrap());
+        let store = Store::sqlite(file);
+        // Whoever asks first, `serve` or `migrate`, asks this.
+        store.find_pending().await.unwrap();
+        store.migrate(None).await.unwrap();
+        for name in ["hallpass.db", "hallpass.db-wal", "hallpass.db-shm"] {
+            let mode = fs::metadata(file.with_file_name(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
     });
 }
 

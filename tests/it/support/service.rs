@@ -91,6 +91,14 @@ impl Plan {
         run(&mut self.hallpass(arguments, config))
     }
 
+    /// What a command says that has to fail.
+    pub(crate) fn fail(&self, arguments: &[&str]) -> String {
+        let output = self.hallpass(arguments, &self.write_config(1)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        said
+    }
+
     /// What `audit verify` says, whether it finds faults or not.
     pub(crate) fn verify(&self) -> Output {
         self.hallpass(&["audit", "verify"], &self.write_config(1)).output().unwrap()
