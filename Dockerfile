@@ -7,6 +7,7 @@ WORKDIR /src
 
 # The dependencies, in a layer that changes with Cargo.lock only. aws-lc and SQLite need the C compiler that the image has.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 RUN mkdir src benches \
     && touch src/lib.rs benches/cost.rs \
     && echo 'fn main() {}' >src/main.rs \

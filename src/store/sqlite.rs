@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// The one connection that writes: two would only wait for one another. Made when it is first needed, and kept.
 ///
 /// Neither a pool's nor in transactions of sqlx's own: a pool asks a connection how it is each time it comes back, and
-/// sqlx waits for the connection's thread twice at BEGIN and at COMMIT. A commit has that thread waited for twice in all.
+/// sqlx waits for the connection's thread twice at BEGIN and at COMMIT. Here a usual commit has it waited for once.
 #[derive(Clone, Debug)]
 pub struct SqliteWriter {
     options: Arc<SqliteConnectOptions>,
