@@ -15,6 +15,7 @@ use crate::{
     config::{Config, DatabaseUrl},
     evidence::Evidence,
     identity::{Identity, IdentityError, IssuerConfig},
+    metrics::Metrics,
     model::{IpNet, sha256},
     recorder::{Recorder, Run},
     store::{Pending, Store, StoreError},
@@ -92,6 +93,8 @@ pub struct Rooms {
     pub region: String,
     /// The time.
     pub clock: Clock,
+    /// What is measured.
+    pub metrics: Metrics,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -114,11 +117,14 @@ impl App {
     pub async fn build(config: &Config, sts: Sts, clock: Clock) -> Result<(Self, Writing), BuildError> {
         let store = open_store(config)?;
         check_schema(&store).await?;
-        let identity = Identity::new(config.issuers.clone(), clock.clone())?;
-        let (recorder, writing) = start_recorder(config, &store, &clock)?;
+        let metrics = Metrics::new(&clock, config.issuers.iter().map(|issuer| &issuer.name));
+        let sts = sts.measured_by(metrics.clone());
+        let identity = Identity::new(config.issuers.clone(), clock.clone(), &metrics)?;
+        let (recorder, writing) = start_recorder(config, &store, &clock, &metrics)?;
         recorder.open().await.map_err(|_| BuildError::Audit)?;
         let tracker = TaskTracker::new();
-        let broker = Broker::new(store.clone(), recorder.clone(), sts.clone(), clock.clone(), tracker.clone());
+        let broker =
+            Broker::new(store.clone(), recorder.clone(), sts.clone(), clock.clone(), tracker.clone(), metrics.clone());
         let access = Access::new(store.clone(), recorder.clone(), sts.partition().clone(), clock.clone());
         let evidence = Evidence::new(store.clone(), recorder.clone(), clock.clone());
         let powers = Powers {
@@ -138,6 +144,7 @@ impl App {
             trusted_proxies: config.server.trusted_proxies.clone(),
             region: config.aws.region.clone(),
             clock,
+            metrics,
             tracker,
             shutdown: CancellationToken::new(),
         }));
@@ -177,7 +184,12 @@ pub async fn check_schema(store: &Store) -> Result<(), BuildError> {
 }
 
 /// Starts the audit's writer with the configured key, which is made now where the database is SQLite and there is none.
-pub fn start_recorder(config: &Config, store: &Store, clock: &Clock) -> Result<(Recorder, Writing), KeyFileError> {
+pub fn start_recorder(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<(Recorder, Writing), KeyFileError> {
     let file = &config.audit.signing_key_file;
     let key = match store {
         Store::Sqlite { .. } if !file.exists() => keygen(file)?,
@@ -190,7 +202,7 @@ pub fn start_recorder(config: &Config, store: &Store, clock: &Clock) -> Result<(
         admins_sha256: digest(json!(config.access.admins)),
         issuers_sha256: digest(config.issuers.iter().map(IssuerConfig::describe).collect()),
     };
-    let (recorder, task) = Recorder::start(store.clone(), Arc::new(key), clock.clone(), run);
+    let (recorder, task) = Recorder::start(store.clone(), Arc::new(key), clock.clone(), run, metrics.clone());
     Ok((recorder, Writing(task)))
 }
 

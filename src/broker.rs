@@ -13,6 +13,7 @@ use crate::{
     audit::{Actor, Purpose},
     clock::Clock,
     identity::Caller,
+    metrics::{Metrics, Outcome},
     model::{IssuanceId, Principal, RoleArn, RoleRef, SessionName, SourceIdentity},
     recorder::{RecordError, Recorder},
     store::{Store, StoreError},
@@ -20,7 +21,7 @@ use crate::{
 };
 use events::Issuance;
 use quick_cache::sync::Cache;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tokio_util::task::TaskTracker;
 
 /// How many answers of the allowlist are kept in memory. Each is good only while the revision stands.
@@ -63,6 +64,7 @@ struct Inner {
     sts: Sts,
     clock: Clock,
     tracker: TaskTracker,
+    metrics: Metrics,
     kept: Cache<(Principal, RoleRef), Arc<Kept>>,
 }
 
@@ -76,9 +78,16 @@ struct Kept {
 impl Broker {
     /// Puts the parts together. `tracker` is what a graceful stop waits for.
     #[must_use]
-    pub fn new(store: Store, recorder: Recorder, sts: Sts, clock: Clock, tracker: TaskTracker) -> Self {
+    pub fn new(
+        store: Store,
+        recorder: Recorder,
+        sts: Sts,
+        clock: Clock,
+        tracker: TaskTracker,
+        metrics: Metrics,
+    ) -> Self {
         let kept = Cache::new(KEPT_CANDIDATES);
-        Self(Arc::new(Inner { store, recorder, sts, clock, tracker, kept }))
+        Self(Arc::new(Inner { store, recorder, sts, clock, tracker, metrics, kept }))
     }
 
     /// Issues credentials for one role, or says why not; either is on record before this returns.
@@ -86,8 +95,16 @@ impl Broker {
     /// Runs in a task of its own: a client that hangs up takes its answer away, not the issuance.
     pub async fn issue(&self, caller: Arc<Caller>, actor: Actor, request: Request) -> Result<Issued, IssueError> {
         let inner = self.0.clone();
-        let issuing = self.0.tracker.spawn(async move { inner.issue(&caller, &actor, &request).await });
-        issuing.await.unwrap_or(Err(IssueError::Broken))
+        let issuing = self.0.tracker.spawn(async move {
+            let ended = inner.issue(&caller, &actor, &request).await;
+            inner.count(&ended);
+            ended
+        });
+        issuing.await.unwrap_or_else(|_| {
+            let broken = Err(IssueError::Broken);
+            self.0.count(&broken);
+            broken
+        })
     }
 
     /// Whether the same request would be permitted now, and if not, every condition that fails. Changes nothing.
@@ -98,6 +115,14 @@ impl Broker {
 }
 
 impl Inner {
+    fn count(&self, ended: &Result<Issued, IssueError>) {
+        match ended {
+            Ok(_) => self.metrics.issued(),
+            Err(error @ IssueError::Refused(_)) => self.metrics.not_issued(Outcome::Denied, error.label()),
+            Err(error) => self.metrics.not_issued(Outcome::Failed, error.label()),
+        }
+    }
+
     async fn issue(&self, caller: &Caller, actor: &Actor, request: &Request) -> Result<Issued, IssueError> {
         let id = IssuanceId::new(self.clock.new_id());
         let chained = self.chained()?;
@@ -193,7 +218,10 @@ impl Inner {
 
     async fn find_candidates(&self, asker: &Asker, role: &RoleRef) -> Result<Candidates, StoreError> {
         let principals: Vec<&Principal> = asker.principals().collect();
-        let mut candidates = self.store.read().await?.find_candidates(&principals, role).await?;
+        let began = Instant::now();
+        let found = async { self.store.read().await?.find_candidates(&principals, role).await }.await;
+        self.metrics.decision_read(began.elapsed());
+        let mut candidates = found?;
         // A role in another partition than the broker's own is no role of the allowlist.
         if matches!(role, RoleRef::Arn(arn) if arn.partition != *self.sts.partition()) {
             (candidates.role, candidates.grants) = (None, Vec::new());

@@ -80,6 +80,9 @@ pub struct Server {
     /// TLS ends in front of this process, which may then speak plain HTTP on an address that others reach.
     #[deserr(default)]
     pub behind_proxy: bool,
+    /// Where `/metrics` is served, and nothing else. Open to whoever reaches it.
+    #[deserr(try_from(Option<String>) = address::parse_metrics_listen -> Invalid, default)]
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// `[database]`.

@@ -8,8 +8,10 @@ mod api;
 mod error;
 mod extract;
 mod log;
+mod measure;
 mod server;
 
+pub use measure::metrics_router;
 pub use server::{Listener, serve};
 
 use crate::app::App;

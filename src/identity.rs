@@ -30,7 +30,7 @@ pub use fetch::parse_address;
 pub use issuer::{ClaimRule, IssuerConfig, IssuerKind, Names, People, RequiredClaims, default_prefix};
 pub use keys::IssuerStatus;
 
-use crate::{clock::Clock, model::sha256};
+use crate::{clock::Clock, metrics::Metrics, model::sha256};
 use claims::Times;
 use fetch::Fetcher;
 use futures_util::future::join_all;
@@ -80,11 +80,11 @@ impl Identity {
     ///
     /// That the issuers differ in name, `iss` and prefix is for the configuration to see. Two that share a prefix give
     /// no names of people and groups at all; of two that share an `iss`, the first is meant.
-    pub fn new(issuers: Vec<IssuerConfig>, clock: Clock) -> Result<Self, IdentityError> {
+    pub fn new(issuers: Vec<IssuerConfig>, clock: Clock, metrics: &Metrics) -> Result<Self, IdentityError> {
         let fetcher = Fetcher::new()?;
         let names = Names::of(&issuers);
         let issuers = issuers.into_iter().zip(names).map(|(config, names)| {
-            let keys = Arc::new(IssuerKeys::new(&config, fetcher.clone(), clock.clone()));
+            let keys = Arc::new(IssuerKeys::new(&config, fetcher.clone(), clock.clone(), metrics.clone()));
             Arc::new(Issuer { config, names, keys })
         });
         Ok(Self(Arc::new(Inner { issuers: issuers.collect(), clock, verified: Cache::new(REMEMBERED) })))

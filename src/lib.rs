@@ -13,6 +13,7 @@
 //! | [`input`] | JSON and TOML from outside, read strictly, every fault reported with its place |
 //! | [`clock`] | the one source of time and of ids, settable in the tests |
 //! | [`secret`] | texts that must not be seen: redacted in `Debug`, zeroed when dropped |
+//! | [`metrics`] | every metric with its help and its closed labels, and their text for Prometheus |
 //! | [`allowlist`] | the file, the plan of its changes, and the pure decision |
 //! | [`audit`] | the event, its canonical bytes, the signed streams, their verification and export |
 //! | [`store`] | every SQL statement, written once for SQLite and PostgreSQL, and the migrations |
@@ -27,7 +28,7 @@
 //! | [`http`] | every route on one screen, the extractors, and the one outward error |
 //! | [`cli`] | the command line, one file for each subcommand |
 //!
-//! The first six are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
+//! The first seven are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
 //! `sts` alone, and no room below `http` knows a status code: each has a small closed error of its own, and
 //! `http/error.rs` turns every one of them into a status and a stable code.
 //!
@@ -87,6 +88,7 @@ pub mod evidence;
 pub mod http;
 pub mod identity;
 pub mod input;
+pub mod metrics;
 pub mod model;
 pub mod recorder;
 pub mod secret;

@@ -10,6 +10,7 @@ mod writer;
 use crate::{
     audit::{Admit, Event, Folder, Hash, SigningKey},
     clock::Clock,
+    metrics::Metrics,
     model::IssuanceId,
     store::{Change, ChangeError, Changed, Store},
 };
@@ -135,11 +136,17 @@ enum Work {
 impl Recorder {
     /// Starts the writer, which needs a Tokio runtime. The stream is opened with the first event; the task ends after [`Recorder::close`].
     #[must_use]
-    pub fn start(store: Store, key: Arc<SigningKey>, clock: Clock, run: Run) -> (Self, JoinHandle<()>) {
+    pub fn start(
+        store: Store,
+        key: Arc<SigningKey>,
+        clock: Clock,
+        run: Run,
+        metrics: Metrics,
+    ) -> (Self, JoinHandle<()>) {
         let (queue, work) = mpsc::channel(QUEUE);
         let folder = Arc::new(Mutex::new(Folder::default()));
         let healthy = Arc::new(AtomicBool::new(true));
-        let writer = writer::Writer::new(store, key, clock.clone(), run, folder.clone(), healthy.clone());
+        let writer = writer::Writer::new(store, key, clock.clone(), run, folder.clone(), healthy.clone(), metrics);
         let task = tokio::spawn(writer.run(work));
         (Self { queue, folder, healthy, clock }, task)
     }
@@ -192,6 +199,12 @@ impl Recorder {
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// How many wait to be taken into a commit.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
     /// Does now what is otherwise done every few seconds: writes what was folded, the heads, and gives up intents

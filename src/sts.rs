@@ -11,6 +11,7 @@ pub use minted::{Facts, Minted, Released, WrongReceipt};
 
 use crate::{
     clock::Clock,
+    metrics::Metrics,
     model::{
         AccountId, ExternalId, Partition, RoleArn, SessionDuration, SessionName, SessionPolicy, SourceIdentity, Tags,
     },
@@ -35,7 +36,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// For one call with all its attempts: an answer must come within 20 s with STS silent, both rows included.
@@ -82,6 +83,7 @@ pub struct Sts {
     partition: Partition,
     identity: Arc<ArcSwapOption<BrokerIdentity>>,
     clock: Clock,
+    metrics: Metrics,
 }
 
 impl Sts {
@@ -102,7 +104,14 @@ impl Sts {
     /// Over a client that is set up already: what does not come from the environment.
     #[must_use]
     pub fn new(client: aws_sdk_sts::Client, region: &str, clock: Clock) -> Self {
-        Self { client, partition: Partition::of_region(region), identity: Arc::default(), clock }
+        let metrics = Metrics::new(&clock, []);
+        Self { client, partition: Partition::of_region(region), identity: Arc::default(), clock, metrics }
+    }
+
+    /// The same, with its calls measured there.
+    #[must_use]
+    pub fn measured_by(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The broker's own partition: that of every role it can assume.
@@ -143,6 +152,7 @@ impl Sts {
         });
         let tags: Vec<Tag> = tags.collect();
         let seconds = i32::try_from(call.duration.seconds()).unwrap_or(i32::MAX);
+        let began = Instant::now();
         let answer = self
             .client
             .assume_role()
@@ -157,10 +167,13 @@ impl Sts {
             .interceptor(attempts.clone())
             .send()
             .await;
-        match answer {
+        let took = began.elapsed();
+        let minted = match answer {
             Ok(answer) => Minted::read(answer, intent.issuance(), &call, self.clock.now(), attempts.count()),
             Err(error) => Err(StsError::of(&error, attempts.count()).hiding(call.external_id)),
-        }
+        };
+        self.metrics.sts_called(took, minted.as_ref().err().map(|error| error.problem.kind()));
+        minted
     }
 }
 

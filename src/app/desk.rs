@@ -5,6 +5,7 @@ use crate::{
     clock::Clock,
     config::Config,
     evidence::Evidence,
+    metrics::Metrics,
     model::{Name, Partition, Principal},
     recorder::Recorder,
     store::Store,
@@ -32,7 +33,7 @@ impl Desk {
         let clock = Clock::system();
         let store = open_store(config)?;
         check_schema(&store).await?;
-        let (recorder, writing) = start_recorder(config, &store, &clock)?;
+        let (recorder, writing) = start_recorder(config, &store, &clock, &Metrics::new(&clock, []))?;
         let partition = Partition::of_region(&config.aws.region);
         let access = Access::new(store.clone(), recorder.clone(), partition, clock.clone());
         let evidence = Evidence::new(store.clone(), recorder.clone(), clock);

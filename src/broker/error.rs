@@ -1,5 +1,6 @@
 use crate::{
     allowlist::Refusal,
+    metrics::IssueCode,
     store::StoreError,
     sts::{StsError, StsProblem},
 };
@@ -49,26 +50,32 @@ impl IssueError {
         }
     }
 
-    /// The stable code that the answer and the audit row share (contract §4).
+    /// The stable code that the answer, the audit row and the metrics share (contract §4).
     #[must_use]
     pub fn code(&self) -> &'static str {
+        self.label().as_str()
+    }
+
+    pub(super) fn label(&self) -> IssueCode {
         match self {
             Self::Refused(refusal) => match refusal {
-                Refusal::NotAllowed(_) => "not_allowed",
-                Refusal::DurationTooLong { .. } => "duration_too_long",
-                Refusal::ReasonRequired { .. } => "reason_required",
-                Refusal::SessionPolicyFixed { .. } => "session_policy_fixed",
+                Refusal::NotAllowed(_) => IssueCode::NotAllowed,
+                Refusal::DurationTooLong { .. } => IssueCode::DurationTooLong,
+                Refusal::ReasonRequired { .. } => IssueCode::ReasonRequired,
+                Refusal::SessionPolicyFixed { .. } => IssueCode::SessionPolicyFixed,
             },
             Self::Sts(error) => match error.problem {
-                StsProblem::Refused(_) | StsProblem::PolicyMalformed | StsProblem::PolicyTooLarge => "sts_refused",
-                StsProblem::Throttled => "sts_throttled",
-                StsProblem::Unavailable(_) => "sts_unavailable",
+                StsProblem::Refused(_) | StsProblem::PolicyMalformed | StsProblem::PolicyTooLarge => {
+                    IssueCode::StsRefused
+                }
+                StsProblem::Throttled => IssueCode::StsThrottled,
+                StsProblem::Unavailable(_) => IssueCode::StsUnavailable,
             },
-            Self::PolicyMalformed(_) => "invalid_request",
-            Self::PolicyTooLarge(_) => "session_policy_too_large",
-            Self::NoIdentity | Self::Broken => "sts_unavailable",
-            Self::AuditUnavailable => "audit_unavailable",
-            Self::Store(_) | Self::Stale | Self::Busy => "store_unavailable",
+            Self::PolicyMalformed(_) => IssueCode::InvalidRequest,
+            Self::PolicyTooLarge(_) => IssueCode::SessionPolicyTooLarge,
+            Self::NoIdentity | Self::Broken => IssueCode::StsUnavailable,
+            Self::AuditUnavailable => IssueCode::AuditUnavailable,
+            Self::Store(_) | Self::Stale | Self::Busy => IssueCode::StoreUnavailable,
         }
     }
 

@@ -39,6 +39,9 @@ fn summary(config: &Config) -> String {
     let mut lines = vec![format!("{}: ok", config.file.display())];
     let mut line = |what: &str, value: String| lines.push(format!("  {what:<10} {value}"));
     line("listen", format!("{}, reached as {}", config.server.listen, config.server.public_url));
+    if let Some(metrics) = config.server.metrics_listen {
+        line("metrics", format!("http://{metrics}/metrics"));
+    }
     line("database", config.database.url.to_string());
     if let Some(owner) = &config.database.migrate_url {
         line("migrations", owner.to_string());
@@ -72,6 +75,7 @@ mod tests {
         insta::assert_snapshot!(summary(&config), @"
         hallpass.toml: ok
           listen     127.0.0.1:8080, reached as https://hallpass.example.com
+          metrics    http://127.0.0.1:9090/metrics
           database   PostgreSQL, db/hallpass
           migrations PostgreSQL, db.example.com/hallpass
           region     eu-west-1

@@ -8,7 +8,9 @@ use crate::{
 };
 use anyhow::Context;
 use std::{
+    future::pending,
     io::{IsTerminal, stderr},
+    net::SocketAddr,
     path::Path,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,10 +18,11 @@ use tracing_subscriber::EnvFilter;
 
 /// Run the service.
 ///
-/// Answers requests on `server.listen` until it is told to stop. Refuses to start on a database that needs migrations,
-/// unless --migrate is given. Asks AWS and the issuers in the background: GET /readyz says when it can issue. Logs one line a request to stderr,
-/// as JSON where stderr is no terminal; `RUST_LOG` sets what is logged, `info` by default. Stops on SIGTERM and SIGINT: it
-/// takes no new connections, answers what it has and closes the audit stream, all within 25 seconds.
+/// Answers requests on `server.listen`, and shows metrics on `server.metrics_listen` where that is set, until it is told to
+/// stop. Refuses to start on a database that needs migrations, unless --migrate is given. Asks AWS and the issuers in the
+/// background: GET /readyz says when it can issue. Logs one line a request to stderr, as JSON where stderr is no terminal;
+/// `RUST_LOG` sets what is logged, `info` by default. Stops on SIGTERM and SIGINT: it takes no new connections, answers what
+/// it has and closes the audit stream, all within 25 seconds.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Bring the database up to date first.
@@ -41,7 +44,11 @@ impl Args {
         let sts = Sts::connect(&config.aws.region, clock.clone()).await;
         let (app, writing) = App::build(&config, sts, clock).await?;
         let listen = config.server.listen;
-        let listener = Listener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener = bind("server.listen", listen).await?;
+        let measures = match config.server.metrics_listen {
+            Some(address) => Some(bind("server.metrics_listen", address).await?),
+            None => None,
+        };
         let address = listener.address()?;
         tracing::info!(%address, public_url = config.server.public_url, database = app.store.kind(), "listening");
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -52,10 +59,25 @@ impl Args {
             }
             tracing::info!("stopping: no new connections, finishing what was begun");
         };
-        http::serve(listener, http::router(app.clone()), stop).await;
+        tokio::select! {
+            () = http::serve(listener, http::router(app.clone()), stop) => {}
+            () = show_metrics(measures, &app) => {}
+        }
         app.close(writing).await;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<Listener> {
+    Listener::bind(address).await.with_context(|| format!("cannot listen on {address}, which is {key}"))
+}
+
+/// Until it is dropped.
+async fn show_metrics(listener: Option<Listener>, app: &App) {
+    match listener {
+        Some(listener) => http::serve(listener, http::metrics_router(app.clone()), pending()).await,
+        None => pending().await,
     }
 }
 

@@ -10,6 +10,11 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Invalid> {
     text.parse().map_err(|_| Invalid::new("an IP address and a port, such as 127.0.0.1:8080"))
 }
 
+pub(super) fn parse_metrics_listen(text: Option<String>) -> Result<Option<SocketAddr>, Invalid> {
+    text.map(|text| text.parse().map_err(|_| Invalid::new("an IP address and a port, such as 127.0.0.1:9090")))
+        .transpose()
+}
+
 /// An origin of its own. Whatever shares an origin with Hallpass could act as its pages: there is no path to share
 /// one under.
 pub(super) fn parse_origin(text: &str) -> Result<String, Invalid> {

@@ -12,11 +12,12 @@ enum Form {
 }
 
 /// Every key that a variable can set: all outside `[[issuers]]`.
-const KEYS: [(&str, Form); 11] = [
+const KEYS: [(&str, Form); 12] = [
     ("/server/listen", Form::Text),
     ("/server/public_url", Form::Text),
     ("/server/trusted_proxies", Form::List),
     ("/server/behind_proxy", Form::Flag),
+    ("/server/metrics_listen", Form::Text),
     ("/database/url", Form::Text),
     ("/database/migrate_url", Form::Text),
     ("/aws/region", Form::Text),

@@ -1,7 +1,7 @@
 //! What holds between keys. The rules look at the raw document and pass over what is malformed there, which the
 //! reader reports: so no fault hides another.
 
-use super::{DatabaseUrl, address, issuer::Kind, report::key_path};
+use super::{DatabaseUrl, address, default_listen, issuer::Kind, report::key_path};
 use crate::{
     identity::{Names, default_prefix},
     input::{self, Faults},
@@ -44,6 +44,10 @@ fn listener(document: &Value, faults: &mut Faults) {
             "plain HTTP on an address that others reach: set server.behind_proxy = true where TLS ends in a proxy in \
              front, or listen on 127.0.0.1",
         );
+    }
+    let metrics = text_at(document, "/server/metrics_listen").and_then(|text| text.parse::<SocketAddr>().ok());
+    if metrics.is_some_and(|metrics| metrics == listen.unwrap_or_else(default_listen)) {
+        faults.push("/server/metrics_listen", "expected another address or port than server.listen");
     }
 }
 

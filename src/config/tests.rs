@@ -93,6 +93,7 @@ fn what_is_not_said_has_its_default() {
             public_url: "http://127.0.0.1:8080".to_owned(),
             trusted_proxies: vec![],
             behind_proxy: false,
+            metrics_listen: None,
         },
         database: Database { url: DatabaseUrl::Sqlite("hallpass.db".into()), migrate_url: None },
         aws: Aws { region: "eu-west-1".to_owned() },
@@ -139,7 +140,7 @@ fn every_fault_is_reported_at_once_with_its_place() {
     let text = r#"
 [server]
 listen = "0.0.0.0:8080"
-metrics_listen = "127.0.0.1:9090"
+metrics_listen = "0.0.0.0:8080"
 behind_proxy = false
 trusted = "yes"
 trusted_proxies = ["10.0.0.1/8", 7]
@@ -180,8 +181,8 @@ issuer = "corp"
     insta::assert_snapshot!(report, @r#"
     hallpass.toml:2: server.public_url: required where server.listen is not loopback, such as https://hallpass.example.com
     hallpass.toml:3: server.listen: plain HTTP on an address that others reach: set server.behind_proxy = true where TLS ends in a proxy in front, or listen on 127.0.0.1
-    hallpass.toml:4: server.metrics_listen: unknown key; known here: listen, public_url, trusted_proxies, behind_proxy
-    hallpass.toml:6: server.trusted: unknown key; known here: listen, public_url, trusted_proxies, behind_proxy
+    hallpass.toml:4: server.metrics_listen: expected another address or port than server.listen
+    hallpass.toml:6: server.trusted: unknown key; known here: listen, public_url, trusted_proxies, behind_proxy, metrics_listen
     hallpass.toml:7: server.trusted_proxies[0]: expected a range that begins at its network address: 10.0.0.0/8
     hallpass.toml:7: server.trusted_proxies[1]: expected a string
     hallpass.toml:10: database.url: expected sqlite:<file> or postgres://<user>@<host>/<database>
@@ -201,7 +202,7 @@ issuer = "corp"
     hallpass.toml: aws.region: required, such as eu-west-1, where AWS_REGION does not say it
     HALLPASS_ACCESS__AUDITORS[1]: expected a principal: user:<name>, group:<name> or workload:<issuer>/<subject>
     HALLPASS_ISSUERS__0__NAME: issuers are set in the file only: a variable cannot say which of them it means
-    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_AUDIT__SIGNING_KEY_FILE
+    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_AUDIT__SIGNING_KEY_FILE
     "#);
 }
 

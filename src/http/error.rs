@@ -202,15 +202,11 @@ impl IntoResponse for Error {
 }
 
 fn auth(error: &AuthError) -> Problem {
-    let code = match error.fault() {
-        AuthFault::Unauthenticated => "unauthenticated",
-        AuthFault::Expired => "token_expired",
-        AuthFault::Invalid(_) => "token_invalid",
-        AuthFault::KeysUnavailable => {
-            let detail = "The issuer's keys cannot be had at the moment, so its tokens cannot be checked.";
-            return Problem::new(503, "keys_unavailable", detail).retry_after(5);
-        }
-    };
+    let code = error.fault().code().as_str();
+    if error.fault() == AuthFault::KeysUnavailable {
+        let detail = "The issuer's keys cannot be had at the moment, so its tokens cannot be checked.";
+        return Problem::new(503, code, detail).retry_after(5);
+    }
     // RFC 6750, §3: no error parameter where no credentials were sent at all.
     let challenge = match error.fault() {
         AuthFault::Unauthenticated => "Bearer realm=\"hallpass\"".to_owned(),

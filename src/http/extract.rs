@@ -7,7 +7,7 @@ use crate::{
     app::App,
     audit::{Actor, Auth, AuthMethod, Kind},
     broker,
-    identity::{AuthError, AuthFault, Caller, bearer_token},
+    identity::{AuthError, Caller, bearer_token},
     input::{Faults, parse_json, read},
     model::Invalid,
 };
@@ -57,6 +57,7 @@ impl FromRequestParts<App> for Authenticated {
                 Ok(Self { caller, actor })
             }
             Err(error) => {
+                app.metrics.authentication_failed(error.fault().code());
                 record_failure(app, arrival, &error).await?;
                 Err(error.into())
             }
@@ -75,12 +76,7 @@ async fn record_failure(app: &App, arrival: &Arrival, error: &AuthError) -> Resu
     let mut event = crate::audit::Event::new(Kind::AuthenticationFailed, app.clock.new_id(), app.clock.now());
     event.client = Some(arrival.client.clone());
     event.request_id = Some(arrival.request_id.clone());
-    event.code = Some(match error.fault() {
-        AuthFault::Unauthenticated => "unauthenticated",
-        AuthFault::Expired => "token_expired",
-        AuthFault::Invalid(_) => "token_invalid",
-        AuthFault::KeysUnavailable => "keys_unavailable",
-    });
+    event.code = Some(error.fault().code().as_str());
     // What the token claims, and all that is known of it: failures of one issuer do not hide those of another.
     event.auth = error.issuer().map(|issuer| Auth {
         method: AuthMethod::Jwt,

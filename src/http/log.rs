@@ -3,6 +3,7 @@
 use super::{
     address::client_address,
     error::{Cause, Problem},
+    measure::Measured,
 };
 use crate::{app::App, audit::Client, identity::Caller, model::UserAgent};
 use axum::{
@@ -40,7 +41,9 @@ pub(super) async fn requests(State(app): State<App>, mut request: Request, next:
     let (ip, caller) = (arrival.client.ip, arrival.caller.clone());
     let method = request.method().clone();
     // The pattern, never the path itself: a path may hold what somebody put there by mistake.
-    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
+    let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let measured = Measured::begin(&app.metrics, pattern);
+    let route = pattern.unwrap_or("-").to_owned();
     request.extensions_mut().insert(arrival);
 
     let mut response = next.run(request).await;
@@ -54,6 +57,7 @@ pub(super) async fn requests(State(app): State<App>, mut request: Request, next:
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(X_REQUEST_ID.clone(), value);
     }
+    measured.answered(&app.metrics, response.status());
     let status = response.status().as_u16();
     let caller = caller.get().map(|caller| caller.principal().to_string());
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;

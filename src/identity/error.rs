@@ -1,4 +1,4 @@
-use crate::model::IssuerName;
+use crate::{metrics::AuthCode, model::IssuerName};
 
 /// Why nobody could be made out behind a request, and whose token it claimed to be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,17 @@ impl AuthError {
 }
 
 impl AuthFault {
+    /// The stable code that the answer, the audit row and the metrics share (contract §4).
+    #[must_use]
+    pub fn code(self) -> AuthCode {
+        match self {
+            Self::Unauthenticated => AuthCode::Unauthenticated,
+            Self::Expired => AuthCode::TokenExpired,
+            Self::Invalid(_) => AuthCode::TokenInvalid,
+            Self::KeysUnavailable => AuthCode::KeysUnavailable,
+        }
+    }
+
     pub(super) fn of(self, issuer: &IssuerName) -> AuthError {
         AuthError { fault: self, issuer: Some(issuer.clone()) }
     }

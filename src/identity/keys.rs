@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, fill_random},
+    metrics::Metrics,
     model::{IssuerName, Time},
 };
 use arc_swap::ArcSwap;
@@ -34,6 +35,7 @@ pub(super) struct IssuerKeys {
     jwks_url: Option<Url>,
     fetcher: Fetcher,
     clock: Clock,
+    metrics: Metrics,
     set: ArcSwap<Vec<Arc<Key>>>,
     state: Mutex<State>,
 }
@@ -63,7 +65,7 @@ pub struct IssuerStatus {
 }
 
 impl IssuerKeys {
-    pub(super) fn new(config: &IssuerConfig, fetcher: Fetcher, clock: Clock) -> Self {
+    pub(super) fn new(config: &IssuerConfig, fetcher: Fetcher, clock: Clock, metrics: Metrics) -> Self {
         let (_, landed) = watch::channel(());
         Self {
             name: config.name.clone(),
@@ -71,6 +73,7 @@ impl IssuerKeys {
             jwks_url: config.jwks_url.clone(),
             fetcher,
             clock,
+            metrics,
             set: ArcSwap::default(),
             state: Mutex::new(State { attempted_at: None, fetched_at: None, error: None, flight: landed }),
         }
@@ -141,8 +144,13 @@ impl IssuerKeys {
             let set: Vec<_> = published.iter().filter_map(|jwk| self.read(jwk)).map(Arc::new).collect();
             let empty = set.is_empty();
             self.set.store(Arc::new(set));
-            self.state().fetched_at = Some(self.clock.now());
-            if empty { Err(FetchError::NoUsableKey) } else { Ok(()) }
+            let now = self.clock.now();
+            self.state().fetched_at = Some(now);
+            if empty {
+                return Err(FetchError::NoUsableKey);
+            }
+            self.metrics.keys_came(&self.name, now);
+            Ok(())
         });
         let error = outcome.err().map(|error| error.to_string());
         if let Some(error) = &error {

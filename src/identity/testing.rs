@@ -3,6 +3,7 @@
 use super::{Algorithm, AuthError, Caller, Identity, IssuerConfig, IssuerKind, People};
 use crate::{
     clock::Clock,
+    metrics::Metrics,
     model::{IssuerName, Time},
 };
 use aws_lc_rs::{
@@ -253,7 +254,8 @@ impl Bench {
         adjust(&mut corp);
         let clock = Clock::settable(Time::from_seconds(NOW).unwrap());
         let issuers = [vec![corp], others].concat();
-        Self { provider, identity: Identity::new(issuers, clock.clone()).unwrap(), clock }
+        let metrics = Metrics::new(&clock, []);
+        Self { provider, identity: Identity::new(issuers, clock.clone(), &metrics).unwrap(), clock }
     }
 
     /// Good claims, with these changes; null takes a claim away.

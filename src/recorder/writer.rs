@@ -7,6 +7,7 @@ use super::{
 use crate::{
     audit::{Event, Folder, Index, Kind, SigningKey},
     clock::Clock,
+    metrics::Metrics,
     model::{IssuanceId, Time, with_causes},
     store::{ChangeError, Changed, Ground, PendingIntent, Store, StoreError, Tx},
 };
@@ -15,7 +16,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::mpsc,
@@ -44,6 +45,7 @@ pub(super) struct Writer {
     run: Run,
     folder: Arc<Mutex<Folder>>,
     healthy: Arc<AtomicBool>,
+    metrics: Metrics,
     stream: Option<Stream>,
     doubt: Option<Doubt>,
     /// The allowlist's revision when it was last looked at.
@@ -77,9 +79,24 @@ impl Writer {
         run: Run,
         folder: Arc<Mutex<Folder>>,
         healthy: Arc<AtomicBool>,
+        metrics: Metrics,
     ) -> Self {
         let (stream, doubt, revision, owed, last_list, rows_since_list) = (None, None, None, Vec::new(), None, 0);
-        Self { store, key, clock, run, folder, healthy, stream, doubt, revision, owed, last_list, rows_since_list }
+        Self {
+            store,
+            key,
+            clock,
+            run,
+            folder,
+            healthy,
+            metrics,
+            stream,
+            doubt,
+            revision,
+            owed,
+            last_list,
+            rows_since_list,
+        }
     }
 
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
@@ -173,8 +190,13 @@ impl Writer {
         let mut attempted = None;
         let changes = entries.iter().any(|entry| matches!(entry.basis, Basis::Change(_)));
         let limit = if changes { CHANGE_LIMIT } else { COMMIT_LIMIT };
+        let began = Instant::now();
         let work = timeout(limit, self.commit_within(entries, &mut attempted)).await;
         let result = work.unwrap_or(Err(StoreError::Silent));
+        self.metrics.committed(began.elapsed());
+        if result.is_err() {
+            self.metrics.commit_failed();
+        }
         self.healthy.store(!matches!(result, Err(StoreError::Unavailable(_) | StoreError::Silent)), Ordering::Relaxed);
         if let (Err(_), Some(attempted)) = (&result, attempted) {
             let released = entries.iter().filter(|entry| entry.event.kind == Kind::CredentialsIssued);
@@ -268,6 +290,7 @@ impl Writer {
     }
 
     fn go_on(&mut self, batch: Batch) {
+        self.metrics.rows_kept(batch.rows.len());
         self.rows_since_list += batch.rows.len();
         if let Some(at) = batch.listed_heads {
             (self.last_list, self.rows_since_list) = (Some(at), 0);
@@ -317,6 +340,7 @@ impl Writer {
         let result = work.unwrap_or(Err(StoreError::Silent));
         self.healthy.store(!matches!(result, Err(StoreError::Unavailable(_) | StoreError::Silent)), Ordering::Relaxed);
         if let Err(error) = result {
+            self.metrics.commit_failed();
             tracing::warn!(error = %with_causes(&error), "the audit's housekeeping has to wait");
             if let StoreError::Refused(_) = error {
                 // What the database refuses once it refuses for ever, and would hold up heads and orphans.
@@ -353,6 +377,7 @@ impl Writer {
             batch.close(&mut tx, &self.key, &self.clock).await?;
         }
         self.keep(tx, batch, &[], attempted).await?;
+        self.metrics.given_up(orphans.len());
         self.owed.clear();
         Ok(())
     }

@@ -1,4 +1,7 @@
-use crate::model::{ExternalId, with_causes};
+use crate::{
+    metrics::StsFault,
+    model::{ExternalId, with_causes},
+};
 use aws_sdk_sts::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
@@ -37,6 +40,18 @@ pub enum StsProblem {
     /// Away, silent, broken, or making no sense.
     #[error("unavailable: {0}")]
     Unavailable(&'static str),
+}
+
+impl StsProblem {
+    pub(super) fn kind(&self) -> StsFault {
+        match self {
+            Self::Refused(_) => StsFault::Refused,
+            Self::PolicyMalformed => StsFault::PolicyMalformed,
+            Self::PolicyTooLarge => StsFault::PolicyTooLarge,
+            Self::Throttled => StsFault::Throttled,
+            Self::Unavailable(_) => StsFault::Unavailable,
+        }
+    }
 }
 
 /// A piece of trust that AWS can have missed. `AccessDenied` looks the same whichever side refuses.

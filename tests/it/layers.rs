@@ -37,16 +37,17 @@ const ORDER: [&str; 22] = [
 const USED_ONLY_BY: [(&str, &[&str]); 3] = [("config", &["app", "cli"]), ("demo", &["cli"]), ("cli", &["main"])];
 
 /// Crates that only these rooms may name: SQL stays in `store`, AWS in `sts`, HTTP in `http` and where it is served.
-const CRATES: [(&str, &[&str]); 5] = [
+const CRATES: [(&str, &[&str]); 6] = [
     ("sqlx", &["store"]),
     ("aws_sdk_sts", &["sts"]),
     ("jsonwebtoken", &["identity", "demo"]),
+    ("prometheus_client", &["metrics"]),
     ("axum", &["http", "app", "demo", "cli"]),
     ("clap", &["cli", "main"]),
 ];
 
 /// Rooms that do no I/O and wait for nothing.
-const PURE: [&str; 6] = ["model", "input", "secret", "allowlist", "format", "audit"];
+const PURE: [&str; 7] = ["model", "input", "secret", "metrics", "allowlist", "format", "audit"];
 const IMPURE: [&str; 6] = ["async fn", "tokio::", "std::fs", "std::process", "TcpStream", "reqwest::"];
 
 const MOST_LINES: usize = 600;

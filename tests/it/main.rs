@@ -10,6 +10,7 @@ mod credentials;
 mod events;
 mod ground;
 mod layers;
+mod metrics;
 mod outage;
 mod reading;
 mod recorder;

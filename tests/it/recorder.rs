@@ -7,6 +7,7 @@ use hallpass::{
     audit::{Event, Hash, Kind, SigningKey, Verifier},
     clock::Clock,
     evidence::{self, Evidence},
+    metrics::Metrics,
     model::{IssuanceId, Principal, Time},
     recorder::{RecordError, Recorder, Run},
     store::{EventFilter, Store},
@@ -44,7 +45,7 @@ impl Bench {
     fn recorder(&self) -> Recorder {
         let none = Hash::from([0; 32]);
         let run = Run { version: "test", admins_sha256: none, issuers_sha256: none };
-        Recorder::start(self.store.clone(), self.key.clone(), self.clock.clone(), run).0
+        Recorder::start(self.store.clone(), self.key.clone(), self.clock.clone(), run, Metrics::new(&self.clock, [])).0
     }
 
     fn event(&self, kind: Kind, who: &str) -> Event {

@@ -3,6 +3,7 @@
 
 pub(crate) mod app;
 pub(crate) mod database;
+pub(crate) mod exposition;
 pub(crate) mod issuer;
 pub(crate) mod log;
 pub(crate) mod moto;

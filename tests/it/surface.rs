@@ -13,14 +13,14 @@ on_both!(every_persona_on_every_route, nothing_is_told_without_credentials, a_re
 
 const NOBODYS: &str = "019b7ca9-8c88-7000-8000-ffffffffffff";
 
-struct Route {
-    method: Method,
-    path: String,
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: String,
     body: Option<Value>,
 }
 
 /// Every route that `http::router` has, with a request that lacks nothing but perhaps the right.
-fn routes(test: &TestApp) -> Vec<Route> {
+pub(crate) fn routes(test: &TestApp) -> Vec<Route> {
     let expires = test.moment(Duration::from_hours(1));
     let grant = json!({"to": "user:bob@example.com", "role": "prod/Deploy", "expires": expires, "reason": "INC-1"});
     let routes = [
@@ -67,7 +67,7 @@ fn in_the_router() -> BTreeSet<String> {
     routes
 }
 
-async fn ask(test: &TestApp, route: &Route, who: Persona) -> crate::support::app::Reply {
+pub(crate) async fn ask(test: &TestApp, route: &Route, who: Persona) -> crate::support::app::Reply {
     let request = test.request(route.method.clone(), &route.path, who);
     let request = match &route.body {
         Some(Value::String(file)) => request.toml(file).header("if-match", "\"1\""),

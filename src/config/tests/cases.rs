@@ -13,12 +13,7 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
     (
         "server.tls.key = 'x'",
         "",
-        &["server.tls: unknown key; known here: listen, public_url, trusted_proxies, behind_proxy"],
-    ),
-    (
-        "server.metrics_listen = 'x'",
-        "",
-        &["server.metrics_listen: unknown key; known here: listen, public_url, trusted_proxies, behind_proxy"],
+        &["server.tls: unknown key; known here: listen, public_url, trusted_proxies, behind_proxy, metrics_listen"],
     ),
     ("aws.signin_url = 'x'", "", &["aws.signin_url: unknown key; known here: region"]),
     ("access.token_creators = []", "", &["access.token_creators: unknown key; known here: admins, auditors, appliers"]),
@@ -62,6 +57,22 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         &["server.public_url: expected an origin without a path: https://<host>, or http:// on loopback"],
     ),
     ("server.trusted_proxies = '10.0.0.0/8'", "", &["server.trusted_proxies: expected a list"]),
+    ("server.metrics_listen = '10.0.0.1:9090'", "", &[]),
+    (
+        "server.metrics_listen = 'localhost:9090'",
+        "",
+        &["server.metrics_listen: expected an IP address and a port, such as 127.0.0.1:9090"],
+    ),
+    (
+        "server.metrics_listen = '127.0.0.1:8080'",
+        "",
+        &["server.metrics_listen: expected another address or port than server.listen"],
+    ),
+    (
+        "server = { listen = '[::1]:1', metrics_listen = '[0:0:0:0:0:0:0:1]:1' }",
+        "",
+        &["server.metrics_listen: expected another address or port than server.listen"],
+    ),
     ("server = 1", "", &["server: expected a table of keys"]),
     // [database]
     (

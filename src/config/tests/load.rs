@@ -60,6 +60,7 @@ fn a_variable_wins_over_the_file_and_its_text_is_taken_as_it_is() {
             ("HALLPASS_SERVER__PUBLIC_URL", "https://h"),
             ("HALLPASS_SERVER__BEHIND_PROXY", "true"),
             ("HALLPASS_SERVER__TRUSTED_PROXIES", r#"["10.0.0.0/8", '192.0.2.1']"#),
+            ("HALLPASS_SERVER__METRICS_LISTEN", "0.0.0.0:81"),
             ("HALLPASS_AWS__REGION", "us-east-1"),
             ("HALLPASS_ACCESS__ADMINS", "[]"),
             ("HALLPASS_AUDIT__SIGNING_KEY_FILE", "1234"),
@@ -72,6 +73,7 @@ fn a_variable_wins_over_the_file_and_its_text_is_taken_as_it_is() {
     .unwrap();
     assert_eq!(config.server.listen, "0.0.0.0:80".parse().unwrap());
     assert!(config.server.behind_proxy);
+    assert_eq!(config.server.metrics_listen, "0.0.0.0:81".parse().ok());
     assert_eq!(
         config.server.trusted_proxies,
         [IpNet::parse("10.0.0.0/8").unwrap(), IpNet::parse("192.0.2.1").unwrap()]

@@ -97,6 +97,7 @@ pub(crate) struct TestApp {
     pub(crate) app: App,
     ci: Issuer,
     url: String,
+    metrics_url: String,
     client: reqwest::Client,
     writing: Writing,
     stop: CancellationToken,
@@ -142,10 +143,13 @@ impl TestApp {
         let (app, writing) = App::build(&config, aws, clock.clone()).await.unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let url = format!("http://{}", listener.address().unwrap());
+        let measures = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let metrics_url = format!("http://{}", measures.address().unwrap());
         let stop = CancellationToken::new();
+        tokio::spawn(http::serve(measures, http::metrics_router(app.clone()), stop.clone().cancelled_owned()));
         tokio::spawn(http::serve(listener, http::router(app.clone()), stop.clone().cancelled_owned()));
         let client = reqwest::Client::builder().no_proxy().user_agent("test/1").build().unwrap();
-        let test = Self { clock, corp, sts, app, ci, url, client, writing, stop, folder };
+        let test = Self { clock, corp, sts, app, ci, url, metrics_url, client, writing, stop, folder };
         until("ready service", Duration::from_secs(20), async || {
             (test.get("/readyz", Anonymous).await.status == 200).then_some(())
         })
@@ -175,6 +179,11 @@ impl TestApp {
     pub(crate) fn request(&self, method: Method, path: &str, who: Persona) -> Request {
         let request = self.client.request(method, format!("{}{path}", self.url));
         if who == Anonymous { Request(request) } else { Request(request.bearer_auth(self.token(who))) }
+    }
+
+    /// A request to the listener of the metrics.
+    pub(crate) async fn ask_metrics(&self, method: Method, path: &str) -> Reply {
+        Request(self.client.request(method, format!("{}{path}", self.metrics_url))).send().await
     }
 
     pub(crate) async fn get(&self, path: &str, who: Persona) -> Reply {

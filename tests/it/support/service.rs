@@ -104,6 +104,19 @@ impl Plan {
         self.hallpass(&["audit", "verify"], &self.write_config(1)).output().unwrap()
     }
 
+    /// The same, with one more variable.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What `serve` says where it cannot start.
+    pub(crate) fn fail_to_start(&self) -> String {
+        let output = self.hallpass(&["serve", "--migrate"], &self.write_config(free_port())).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// Fails when `audit verify` finds a fault.
     pub(crate) fn assert_verifies(&self) {
         self.command(&["audit", "verify"], &self.write_config(1));
