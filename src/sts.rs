@@ -4,9 +4,11 @@
 //! ([`Intent`]) that the audit knows of it.
 
 mod error;
+mod gate;
 mod minted;
 
 pub use error::{Missing, StsError, StsProblem};
+pub use gate::{NoTurn, Pace, Turn};
 pub use minted::{Facts, Minted, Released, WrongReceipt};
 
 use crate::{
@@ -30,6 +32,7 @@ use aws_smithy_runtime_api::{
     },
 };
 use aws_smithy_types::config_bag::ConfigBag;
+use gate::Gate;
 use std::{
     sync::{
         Arc,
@@ -81,6 +84,7 @@ pub struct Sts {
     client: aws_sdk_sts::Client,
     partition: Partition,
     identity: Arc<ArcSwapOption<BrokerIdentity>>,
+    gate: Arc<Gate>,
     clock: Clock,
 }
 
@@ -102,7 +106,14 @@ impl Sts {
     /// Over a client that is set up already: what does not come from the environment.
     #[must_use]
     pub fn new(client: aws_sdk_sts::Client, region: &str, clock: Clock) -> Self {
-        Self { client, partition: Partition::of_region(region), identity: Arc::default(), clock }
+        let gate = Arc::new(Gate::new(Pace::default(), clock.clone()));
+        Self { client, partition: Partition::of_region(region), identity: Arc::default(), gate, clock }
+    }
+
+    /// Asks no more than this.
+    #[must_use]
+    pub fn with_pace(self, pace: Pace) -> Self {
+        Self { gate: Arc::new(Gate::new(pace, self.clock.clone())), ..self }
     }
 
     /// The broker's own partition: that of every role it can assume.
@@ -134,9 +145,15 @@ impl Sts {
         Ok(identity)
     }
 
+    /// Waits for a turn to call AssumeRole for a role of this trusting account, for a few seconds at most. To be asked
+    /// before the intent is written: what is not let through leaves none.
+    pub async fn turn(&self, account: &AccountId) -> Result<Turn, NoTurn> {
+        self.gate.turn(account).await
+    }
+
     /// Calls AssumeRole. What comes back stays locked up until a receipt for this issuance releases it.
-    pub async fn assume_role(&self, intent: &Intent, call: AssumeRole<'_>) -> Result<Minted, StsError> {
-        let attempts = Attempts::default();
+    pub async fn assume_role(&self, intent: &Intent, _turn: Turn, call: AssumeRole<'_>) -> Result<Minted, StsError> {
+        let attempts = Attempts::new(self.gate.clone());
         let tags = call.session_tags.iter().map(|(key, value)| {
             #[expect(clippy::expect_used, reason = "both members are set")]
             Tag::builder().key(key).value(value).build().expect("a tag with key and value")
@@ -164,13 +181,20 @@ impl Sts {
     }
 }
 
-/// Counts the attempts of one call.
-#[derive(Clone, Debug, Default)]
-struct Attempts(Arc<AtomicU32>);
+/// Counts the attempts of one call, and has those after the first charged.
+#[derive(Clone, Debug)]
+struct Attempts {
+    count: Arc<AtomicU32>,
+    gate: Arc<Gate>,
+}
 
 impl Attempts {
+    fn new(gate: Arc<Gate>) -> Self {
+        Self { count: Arc::default(), gate }
+    }
+
     fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -186,7 +210,9 @@ impl Intercept for Attempts {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        if self.count.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.gate.charge();
+        }
         Ok(())
     }
 }

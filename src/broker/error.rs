@@ -1,7 +1,7 @@
 use crate::{
     allowlist::Refusal,
     store::StoreError,
-    sts::{StsError, StsProblem},
+    sts::{NoTurn, StsError, StsProblem},
 };
 
 /// Why no credentials were issued. Whatever was minted has been dropped.
@@ -13,6 +13,9 @@ pub enum IssueError {
     /// STS says no, or nothing that makes sense.
     #[error(transparent)]
     Sts(StsError),
+    /// STS was not asked: it is asked as much as it may be.
+    #[error("STS was not asked: {0}")]
+    NoTurn(NoTurn),
     /// The caller's own session policy is none to IAM.
     #[error("IAM does not take the session policy")]
     PolicyMalformed(#[source] StsError),
@@ -64,6 +67,7 @@ impl IssueError {
                 StsProblem::Throttled => "sts_throttled",
                 StsProblem::Unavailable(_) => "sts_unavailable",
             },
+            Self::NoTurn(_) => "sts_throttled",
             Self::PolicyMalformed(_) => "invalid_request",
             Self::PolicyTooLarge(_) => "session_policy_too_large",
             Self::NoIdentity | Self::Broken => "sts_unavailable",

@@ -230,6 +230,9 @@ fn issue(error: &IssueError) -> Problem {
                 .error_at("/session_policy", "expected a shorter policy: AWS packs it together with the session tags")
         }
         IssueError::Sts(error) => sts(error, code),
+        IssueError::NoTurn(reason) => {
+            Problem::new(503, code, format!("AWS was not asked: {reason}. Nothing was released.")).retry_after(2)
+        }
         IssueError::NoIdentity => {
             Problem::new(503, code, "AWS has not told yet who the broker is; /readyz says when it has.").retry_after(5)
         }
