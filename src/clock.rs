@@ -68,9 +68,7 @@ impl Clock {
         static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
         match &self.0 {
             Source::System => BEGINNING.elapsed(),
-            Source::Settable(_) => {
-                Duration::from_micros(u64::try_from(self.now().as_micros()).unwrap_or_default())
-            }
+            Source::Settable(_) => Duration::from_micros(u64::try_from(self.now().as_micros()).unwrap_or_default()),
         }
     }
 

@@ -103,7 +103,8 @@ impl Texts {
     }
 
     fn parse(&self, clock: &Clock) -> Result<CertifiedKey, TlsFault> {
-        let no_certificate = || TlsFault::Certificate("expected certificates as PEM, the service's own first".to_owned());
+        let no_certificate =
+            || TlsFault::Certificate("expected certificates as PEM, the service's own first".to_owned());
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
         let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(no_certificate)?;
         let own = EndEntityCert::try_from(&chain[0]).map_err(|_| no_certificate())?;
@@ -112,11 +113,13 @@ impl Texts {
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_| TlsFault::Key("expected a private key as PEM, without a passphrase".to_owned()))?;
         CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
-            TlsFault::Key(match error {
-                rustls::Error::InconsistentKeys(_) => "expected the key of the certificate, which has another",
-                _ => "expected an RSA, ECDSA or Ed25519 key",
-            }
-            .to_owned())
+            TlsFault::Key(
+                match error {
+                    rustls::Error::InconsistentKeys(_) => "expected the key of the certificate, which has another",
+                    _ => "expected an RSA, ECDSA or Ed25519 key",
+                }
+                .to_owned(),
+            )
         })
     }
 }

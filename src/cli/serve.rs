@@ -2,9 +2,10 @@ use super::migrate::migrate;
 use crate::{
     app::App,
     clock::Clock,
-    config,
-    http::{self, Listener},
-    sts::Sts,
+    config::{self, Server},
+    http::{self, Bounds, Connections, Limits, Listener},
+    sts::{Pace, Sts},
+    tls::Certificates,
 };
 use anyhow::Context;
 use std::{
@@ -38,12 +39,12 @@ impl Args {
             migrate(&config).await?;
         }
         let clock = Clock::system();
-        let sts = Sts::connect(&config.aws.region, clock.clone()).await;
-        let (app, writing) = App::build(&config, sts, clock).await?;
-        let listen = config.server.listen;
-        let listener = Listener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let pace = Pace { per_second: config.limits.sts_per_second, ..Pace::default() };
+        let sts = Sts::connect(&config.aws.region, clock.clone()).await.with_pace(pace);
+        let (app, writing) = App::build(&config, sts, clock.clone()).await?;
+        let listener = listen(&config.server, &clock).await?;
         let address = listener.address()?;
-        tracing::info!(%address, public_url = config.server.public_url, database = app.store.kind(), "listening");
+        tracing::info!(%address, public_url = config.server.public_url, database = app.store.kind(), tls = config.server.tls.is_some(), "listening");
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stop = async move {
             tokio::select! {
@@ -52,11 +53,30 @@ impl Args {
             }
             tracing::info!("stopping: no new connections, finishing what was begun");
         };
-        http::serve(listener, http::router(app.clone()), stop).await;
+        let bounds = Bounds {
+            requests_per_second: config.limits.requests_per_second,
+            requests_burst: config.limits.requests_burst,
+            ..Bounds::default()
+        };
+        let router = http::router(app.clone(), Limits::new(bounds, clock));
+        http::serve(listener, router, stop).await;
         app.close(writing).await;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Takes what connections the open files allow. Where everybody comes by a proxy whose address is not named, no peer has a
+/// limit of its own.
+async fn listen(server: &Server, clock: &Clock) -> anyhow::Result<Listener> {
+    let address = server.listen;
+    let listener = Listener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let proxies = (!server.behind_proxy || !server.trusted_proxies.is_empty()).then(|| server.trusted_proxies.clone());
+    let listener = listener.with_connections(Connections::for_this_process(), proxies);
+    let Some(tls) = &server.tls else { return Ok(listener) };
+    let certificates = Certificates::load(tls.files(), clock.clone()).context("server.tls")?;
+    tokio::spawn(certificates.clone().keep_fresh());
+    Ok(listener.with_tls(certificates))
 }
 
 fn start_log() {

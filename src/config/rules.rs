@@ -42,9 +42,7 @@ fn listener(document: &Value, faults: &mut Faults) {
     let listen = text_at(document, "/server/listen").and_then(|text| text.parse::<SocketAddr>().ok());
     let open = document.pointer("/server/behind_proxy").is_none_or(|said| *said == Value::Bool(false));
     let plain = document.pointer("/server/tls").is_none();
-    if plain
-        && open
-        && listen.is_some_and(|listen| !address::is_loopback(listen.ip())) {
+    if plain && open && listen.is_some_and(|listen| !address::is_loopback(listen.ip())) {
         faults.push(
             "/server/listen",
             "plain HTTP on an address that others reach: set server.tls, or server.behind_proxy = true where TLS ends \
