@@ -139,10 +139,11 @@ fn check_time(own: &EndEntityCert<'_>, clock: &Clock) -> Result<(), TlsFault> {
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut text = Zeroizing::new(Vec::new());
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
-    let read = read.and_then(|bytes| match bytes as u64 > MAX_BYTES {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is over 1 MiB")),
-        false => Ok(()),
-    });
+    let fits = |bytes: usize| {
+        let long = io::Error::new(io::ErrorKind::FileTooLarge, "it is over 1 MiB");
+        if bytes as u64 > MAX_BYTES { Err(long) } else { Ok(()) }
+    };
+    let read = read.and_then(fits);
     read.map(|()| text).map_err(|error| format!("{} cannot be read: {}", path.display(), with_causes(&error)))
 }
 

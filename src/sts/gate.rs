@@ -162,7 +162,7 @@ mod tests {
         budget.reserve(Duration::MAX).unwrap();
         clock.advance(Duration::from_millis(100));
         assert_eq!(reserve(), None, "what was charged comes first");
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         assert_eq!([(); 4].map(|()| reserve()), [Some(0), Some(0), Some(0), Some(100)], "full, and no fuller");
     }
 }

@@ -131,7 +131,7 @@ fn a_handshake_that_does_not_go_on_is_cut_off() {
         let authority = Authority::new();
         let tls = Some(authority.load(&authority.issue("h", 2999)));
         let patience = Patience { head: Duration::from_millis(200), ..Patience::default() };
-        let test = TestApp::start_with(db, Setting { tls, patience, ..Setting::default() }).await;
+        let test = TestApp::start_with(db, Setting { patience, tls, ..Setting::default() }).await;
         let mut silent = TcpStream::connect(test.url.strip_prefix("https://").unwrap()).await.unwrap();
         // The beginning of a ClientHello.
         silent.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
