@@ -320,7 +320,8 @@ impl Service {
              [access]\nadmins = [\"user:{ADMIN}\"]\n\
              [[issuers]]\nname = \"corp\"\nissuer = \"{1}\"\naudiences = [\"hallpass\"]\nkind = \"people\"\n\
              principal_claim = \"email\"\ngroups_claim = \"groups\"\nprefix = \"\"\n\
-             [audit]\nsigning_key_file = \"{0}/audit.key\"\n",
+             [audit]\nsigning_key_file = \"{0}/audit.key\"\n\
+             [limits]\nrequests_per_second = 1000000\nrequests_burst = 1000000\nsts_per_second = 1000000\n",
             folder.display(),
             issuer.url,
         );

@@ -1,4 +1,4 @@
-//! The use case, from top to bottom: decide → record the intent → AssumeRole → record the outcome → release.
+//! The use case, from top to bottom: decide → wait for a turn → record the intent → AssumeRole → record the outcome → release.
 //!
 //! Nothing else issues credentials, and nothing here can release any without a receipt. Must never hold a database
 //! transaction open while AWS is awaited.
@@ -181,6 +181,14 @@ impl Inner {
             permit,
         };
         let requested = events::requested(&self.clock, actor, request, &issuance);
+        let turn = match self.sts.turn(&account.id).await {
+            Ok(turn) => turn,
+            Err(reason) => {
+                // No intent, no session, but a failure on record, folded where it is one of many.
+                self.recorder.record(events::held_back(&self.clock, requested, reason)).await?;
+                return Err(IssueError::NoTurn(reason));
+            }
+        };
         let intent = self.recorder.intend(requested.clone(), id, candidates.revision).await?;
         let call = AssumeRole {
             role: &issuance.role,
@@ -191,7 +199,7 @@ impl Inner {
             session_policy: issuance.permit.session_policy.as_ref(),
             session_tags: issuance.session_tags,
         };
-        let minted: Minted = match self.sts.assume_role(&intent, call).await {
+        let minted: Minted = match self.sts.assume_role(&intent, turn, call).await {
             Ok(minted) => minted,
             Err(error) => {
                 let failure = IssueError::of_sts(error, request.ask.session_policy.is_some());

@@ -5,10 +5,10 @@
 use crate::model::Time;
 use std::{
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use uuid::Uuid;
 
@@ -62,6 +62,16 @@ impl Clock {
         }
     }
 
+    /// Time that only goes forward, whatever is done to the machine's clock: since some moment before the first call.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Source::System => BEGINNING.elapsed(),
+            Source::Settable(_) => Duration::from_micros(u64::try_from(self.now().as_micros()).unwrap_or_default()),
+        }
+    }
+
     /// A new `UUIDv7`: its first 48 bits are the time in milliseconds, the rest is random (seeded: a counter).
     #[must_use]
     pub fn new_id(&self) -> Uuid {
@@ -75,6 +85,15 @@ impl Clock {
         }
         let millis = u64::try_from(self.now().as_micros() / 1000).unwrap_or_default();
         uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+}
+
+/// Rate limits count by it.
+impl governor::clock::Clock for Clock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.monotonic()
     }
 }
 

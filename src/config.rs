@@ -24,6 +24,7 @@ use crate::{
     identity::{IssuerConfig, IssuerKind},
     input::{self, Faults, parse_toml, pointer_to},
     model::{Invalid, IpNet, Principal},
+    tls::TlsFiles,
 };
 use deserr::{Deserr, ValuePointerRef};
 use issuer::IssuerTable;
@@ -34,6 +35,7 @@ use std::{
     fs::File,
     io::{self, Read},
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -60,18 +62,20 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     /// What the audit needs.
     pub audit: Audit,
+    /// How much is done for one caller, and how much is asked of AWS.
+    pub limits: Limits,
 }
 
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserr)]
 #[deserr(error = Faults, deny_unknown_fields)]
 pub struct Server {
-    /// The address and port to listen on; 127.0.0.1:8080 by default. Another address than loopback needs
+    /// The address and port to listen on; 127.0.0.1:8080 by default. Another address than loopback needs `tls` or
     /// `behind_proxy`.
     #[deserr(try_from(&String) = address::parse_listen -> Invalid, default = default_listen())]
     pub listen: SocketAddr,
     /// What people, cookies and SDKs use: an origin without a trailing slash, `https://hallpass.example.com`. By
-    /// default `http://<listen>`, where that is loopback.
+    /// default `http://<listen>`, or `https://` with `tls`, where that is loopback.
     #[deserr(try_from(&String) = address::parse_origin -> Invalid, missing_field_error = no_public_url)]
     pub public_url: String,
     /// The peers whose `X-Forwarded-For` is believed.
@@ -83,6 +87,21 @@ pub struct Server {
     /// Where `/metrics` is served, and nothing else. Open to whoever reaches it.
     #[deserr(try_from(Option<String>) = address::parse_metrics_listen -> Invalid, default)]
     pub metrics_listen: Option<SocketAddr>,
+    /// The certificate to speak TLS with; plain HTTP without.
+    #[deserr(default)]
+    pub tls: Option<Tls>,
+}
+
+/// `[server.tls]`. The files are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub struct Tls {
+    /// The service's certificate and those between it and its authority, as PEM.
+    #[deserr(try_from(&String) = parse_path -> Invalid)]
+    pub certificate: PathBuf,
+    /// The certificate's key, as PEM.
+    #[deserr(try_from(&String) = parse_path -> Invalid)]
+    pub key: PathBuf,
 }
 
 /// `[database]`.
@@ -130,6 +149,32 @@ pub struct Audit {
     pub signing_key_file: PathBuf,
 }
 
+/// `[limits]`. Each replica counts for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub struct Limits {
+    /// How many requests a second one caller may make in the long run; 20 by default.
+    #[deserr(try_from(u64) = positive -> Invalid, default = DEFAULT_LIMITS.requests_per_second)]
+    pub requests_per_second: NonZeroU32,
+    /// How many at once after a while of rest; 100 by default.
+    #[deserr(try_from(u64) = positive -> Invalid, default = DEFAULT_LIMITS.requests_burst)]
+    pub requests_burst: NonZeroU32,
+    /// How often a second AssumeRole is called, retries included; 500 by default, below AWS's 600 for the broker's
+    /// account and region.
+    #[deserr(try_from(u64) = positive -> Invalid, default = DEFAULT_LIMITS.sts_per_second)]
+    pub sts_per_second: NonZeroU32,
+}
+
+const DEFAULT_LIMITS: Limits =
+    Limits { requests_per_second: nonzero(20), requests_burst: nonzero(100), sts_per_second: nonzero(500) };
+
+const fn nonzero(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
+}
+
 /// Loads the file at `path`, or else the one that `HALLPASS_CONFIG` in `env` names, and what the other variables of
 /// `env` put over it. A relative path in either is meant from the folder of the file: it then means the same
 /// wherever the process was started.
@@ -138,21 +183,22 @@ pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) ->
     let named = env.get("HALLPASS_CONFIG").filter(|name| !name.is_empty()).map(Path::new);
     let path = path.or(named).ok_or(ConfigError::NoFile)?;
     let text = read_file(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-    let mut config = parse(&path.display().to_string(), &text, &env)?;
-    config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+    let mut config = parse(path, &text, &env)?;
+    config.resolve_paths(folder_of(path));
     path.clone_into(&mut config.file);
     Ok(config)
 }
 
-/// Reads one text, called `file` in reports, under the variables `env`.
-fn parse(file: &str, text: &str, env: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
-    let mut places = Places::new(file);
+/// Reads the text of the file at `path` under the variables `env`.
+fn parse(path: impl AsRef<Path>, text: &str, env: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    let path = path.as_ref();
+    let mut places = Places::new(&path.display().to_string());
     let (mut document, lines) = parse_toml(text).map_err(|faults| places.report(faults))?;
     places.lines = lines;
     add_sections(&mut document);
     let mut faults = environment::overlay(&mut document, env, &mut places);
     derive_public_url(&mut document);
-    faults.0.extend(rules::check(&document).0);
+    faults.0.extend(rules::check(&document, folder_of(path)).0);
     match input::read(document) {
         Ok(config) if faults.0.is_empty() => Ok(config),
         Ok(_) => Err(places.report(faults)),
@@ -161,6 +207,11 @@ fn parse(file: &str, text: &str, env: &BTreeMap<String, String>) -> Result<Confi
             Err(places.report(more))
         }
     }
+}
+
+/// What relative paths are meant from.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
@@ -175,7 +226,7 @@ fn read_file(path: &Path) -> io::Result<String> {
 /// A section that is not there is an empty one, so that a fault names the key that is missing.
 fn add_sections(document: &mut Value) {
     if let Value::Object(sections) = document {
-        for name in ["server", "database", "aws", "access", "audit"] {
+        for name in ["server", "database", "aws", "access", "audit", "limits"] {
             sections.entry(name).or_insert_with(|| json!({}));
         }
         sections.entry("issuers").or_insert_with(|| json!([]));
@@ -193,7 +244,8 @@ fn derive_public_url(document: &mut Value) {
     if let Some(Value::Object(server)) = document.pointer_mut("/server")
         && address::is_loopback(listen.ip())
     {
-        server.entry("public_url").or_insert_with(|| format!("http://{listen}").into());
+        let scheme = if server.contains_key("tls") { "https" } else { "http" };
+        server.entry("public_url").or_insert_with(|| format!("{scheme}://{listen}").into());
     }
 }
 
@@ -205,6 +257,11 @@ fn parse_path(text: &str) -> Result<PathBuf, Invalid> {
     if text.is_empty() { Err(Invalid::new("the path of a file")) } else { Ok(text.into()) }
 }
 
+fn positive(number: u64) -> Result<NonZeroU32, Invalid> {
+    let number = u32::try_from(number).ok().filter(|number| *number <= 1_000_000);
+    number.and_then(NonZeroU32::new).ok_or(Invalid::new("a whole number from 1 to 1000000"))
+}
+
 fn no_public_url(key: &str, section: ValuePointerRef<'_>) -> Faults {
     let problem = "required where server.listen is not loopback, such as https://hallpass.example.com";
     Faults::at(pointer_to(section.push_key(key)), problem)
@@ -214,10 +271,21 @@ fn no_region(key: &str, section: ValuePointerRef<'_>) -> Faults {
     Faults::at(pointer_to(section.push_key(key)), "required, such as eu-west-1, where AWS_REGION does not say it")
 }
 
+impl Tls {
+    /// The pair, as it is read and checked.
+    #[must_use]
+    pub fn files(&self) -> TlsFiles {
+        TlsFiles { certificate: self.certificate.clone(), key: self.key.clone() }
+    }
+}
+
 impl Config {
     fn resolve_paths(&mut self, folder: &Path) {
         self.database.url.resolve_path(folder);
         self.audit.signing_key_file = folder.join(&self.audit.signing_key_file);
+        if let Some(Tls { certificate, key }) = &mut self.server.tls {
+            (*certificate, *key) = (folder.join(&*certificate), folder.join(&*key));
+        }
     }
 
     /// What is allowed but hardly meant, one sentence each.

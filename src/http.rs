@@ -7,12 +7,14 @@ mod address;
 mod api;
 mod error;
 mod extract;
+mod limits;
 mod log;
 mod measure;
 mod server;
 
+pub use limits::{Bounds, Limits};
 pub use measure::metrics_router;
-pub use server::{Listener, serve};
+pub use server::{Connections, Listener, Patience, serve};
 
 use crate::app::App;
 use axum::{
@@ -20,8 +22,9 @@ use axum::{
     routing::{delete, get, post},
 };
 
-/// Every route. Outermost first: the request's id and log line with the form of errors; what a panic becomes.
-pub fn router(app: App) -> Router {
+/// Every route. Outermost first: the request's id and log line with the form of errors, and how many are under way for
+/// how long; what a panic becomes.
+pub fn router(app: App, limits: Limits) -> Router {
     Router::new()
         .route("/healthz", get(api::health::healthz))
         .route("/readyz", get(api::health::readyz))
@@ -40,6 +43,6 @@ pub fn router(app: App) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), log::requests))
+        .layer(middleware::from_fn_with_state((app.clone(), limits), log::requests))
         .with_state(app)
 }

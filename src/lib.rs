@@ -94,3 +94,4 @@ pub mod recorder;
 pub mod secret;
 pub mod store;
 pub mod sts;
+pub mod tls;

@@ -4,14 +4,16 @@
 //! ([`Intent`]) that the audit knows of it.
 
 mod error;
+mod gate;
 mod minted;
 
 pub use error::{Missing, StsError, StsProblem};
+pub use gate::{NoTurn, Pace, Turn};
 pub use minted::{Facts, Minted, Released, WrongReceipt};
 
 use crate::{
     clock::Clock,
-    metrics::Metrics,
+    metrics::{Full, Metrics},
     model::{
         AccountId, ExternalId, Partition, RoleArn, SessionDuration, SessionName, SessionPolicy, SourceIdentity, Tags,
     },
@@ -31,6 +33,7 @@ use aws_smithy_runtime_api::{
     },
 };
 use aws_smithy_types::config_bag::ConfigBag;
+use gate::Gate;
 use std::{
     sync::{
         Arc,
@@ -82,6 +85,7 @@ pub struct Sts {
     client: aws_sdk_sts::Client,
     partition: Partition,
     identity: Arc<ArcSwapOption<BrokerIdentity>>,
+    gate: Arc<Gate>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -104,14 +108,21 @@ impl Sts {
     /// Over a client that is set up already: what does not come from the environment.
     #[must_use]
     pub fn new(client: aws_sdk_sts::Client, region: &str, clock: Clock) -> Self {
+        let gate = Arc::new(Gate::new(Pace::default(), clock.clone()));
         let metrics = Metrics::new(&clock, []);
-        Self { client, partition: Partition::of_region(region), identity: Arc::default(), clock, metrics }
+        Self { client, partition: Partition::of_region(region), identity: Arc::default(), gate, clock, metrics }
     }
 
     /// The same, with its calls measured there.
     #[must_use]
     pub fn measured_by(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Asks no more than this.
+    #[must_use]
+    pub fn with_pace(self, pace: Pace) -> Self {
+        Self { gate: Arc::new(Gate::new(pace, self.clock.clone())), ..self }
     }
 
     /// The broker's own partition: that of every role it can assume.
@@ -143,9 +154,22 @@ impl Sts {
         Ok(identity)
     }
 
+    /// Waits for a turn to call AssumeRole for a role of this trusting account, for a few seconds at most. To be asked
+    /// before the intent is written: what is not let through leaves none.
+    pub async fn turn(&self, account: &AccountId) -> Result<Turn, NoTurn> {
+        let turn = self.gate.turn(account).await;
+        if let Err(reason) = &turn {
+            self.metrics.shed(match reason {
+                NoTurn::Budget => Full::StsRate,
+                NoTurn::Account => Full::StsAccount,
+            });
+        }
+        turn
+    }
+
     /// Calls AssumeRole. What comes back stays locked up until a receipt for this issuance releases it.
-    pub async fn assume_role(&self, intent: &Intent, call: AssumeRole<'_>) -> Result<Minted, StsError> {
-        let attempts = Attempts::default();
+    pub async fn assume_role(&self, intent: &Intent, _turn: Turn, call: AssumeRole<'_>) -> Result<Minted, StsError> {
+        let attempts = Attempts::new(self.gate.clone());
         let tags = call.session_tags.iter().map(|(key, value)| {
             #[expect(clippy::expect_used, reason = "both members are set")]
             Tag::builder().key(key).value(value).build().expect("a tag with key and value")
@@ -177,13 +201,20 @@ impl Sts {
     }
 }
 
-/// Counts the attempts of one call.
-#[derive(Clone, Debug, Default)]
-struct Attempts(Arc<AtomicU32>);
+/// Counts the attempts of one call, and has those after the first charged.
+#[derive(Clone, Debug)]
+struct Attempts {
+    count: Arc<AtomicU32>,
+    gate: Arc<Gate>,
+}
 
 impl Attempts {
+    fn new(gate: Arc<Gate>) -> Self {
+        Self { count: Arc::default(), gate }
+    }
+
     fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -199,7 +230,9 @@ impl Intercept for Attempts {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        if self.count.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.gate.charge();
+        }
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Floods folded into counts, so that nobody fills the disk: `authentication.failed` is written once a minute for each
-//! issuer, code and network (/24 or /64), identical `credentials.denied` ten times a minute; what is beyond is counted,
-//! and the count is written when the minute is over.
+//! issuer, code and network (/24 or /64), identical `credentials.denied` ten times a minute, and `credentials.failed` where
+//! AWS was not even asked once a minute for each principal and role; what is beyond is counted, and the count is written
+//! when the minute is over.
 //!
 //! Must never drop an event without counting it, nor grow beyond a fixed number of keys.
 
@@ -57,8 +58,8 @@ struct Folded {
 }
 
 impl Folder {
-    /// Decides whether the event is written now. Only `authentication.failed` and `credentials.denied` are ever
-    /// folded.
+    /// Decides whether the event is written now. Only `authentication.failed`, `credentials.denied` and a
+    /// `credentials.failed` without an issuance are ever folded.
     pub fn admit(&mut self, event: &Event, now: Time) -> Admit {
         let Some((key, allowed)) = key_and_allowance(event) else { return Admit::Write };
         let full = self.buckets.len() >= MAX_KEYS && !self.buckets.contains_key(&key);
@@ -143,6 +144,9 @@ fn key_and_allowance(event: &Event) -> Option<(Key, u32)> {
         Kind::CredentialsDenied => {
             let role = (&event.account_id, &event.role_arn, event.requested_role());
             Some((same(&(event.kind, &event.principal, role, event.code, &event.reasons)), 10))
+        }
+        Kind::CredentialsFailed if event.issuance_id.is_none() => {
+            Some((same(&(event.kind, &event.principal, &event.role_arn, event.code)), 1))
         }
         _ => None,
     }
@@ -239,6 +243,29 @@ mod tests {
     }
 
     #[test]
+    fn failures_without_an_issuance_are_one_row_a_minute_for_each_principal_and_role() {
+        let mut scene = Scene::new();
+        let failed = |scene: &Scene, who: &str, issuance| {
+            let mut event = scene.event(Kind::CredentialsFailed);
+            event.principal = Some(Principal::parse(who).unwrap());
+            event.issuance_id = issuance;
+            event
+        };
+        let id = Some("019b7ca9-8c88-7000-8000-000000000002".parse().unwrap());
+        for (who, issuance, admit) in [
+            ("user:alice", None, Admit::Write),
+            ("user:alice", None, Admit::Folded),
+            ("user:bob", None, Admit::Write),
+            ("user:alice", id, Admit::Write),
+            ("user:alice", id, Admit::Write),
+        ] {
+            let event = failed(&scene, who, issuance);
+            assert_eq!(scene.admit(&event), admit, "{who}");
+        }
+        assert_eq!(counts(&scene.after(60)), [1]);
+    }
+
+    #[test]
     fn a_count_is_the_last_event_with_its_number_and_beginning() {
         let mut scene = Scene::new();
         scene.admit(&scene.failed("corp", "token_invalid", "10.0.0.1"));
@@ -323,7 +350,9 @@ mod tests {
         let mut scene = Scene::new();
         for kind in Kind::ALL {
             if !matches!(kind, Kind::AuthenticationFailed | Kind::CredentialsDenied) {
-                assert!((0..50).all(|_| scene.admit(&scene.event(kind)) == Admit::Write), "{kind:?}");
+                let mut event = scene.event(kind);
+                event.issuance_id = "019b7ca9-8c88-7000-8000-000000000002".parse().ok();
+                assert!((0..50).all(|_| scene.admit(&event) == Admit::Write), "{kind:?}");
             }
         }
         assert!(scene.folder.buckets.is_empty());

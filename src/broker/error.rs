@@ -2,7 +2,7 @@ use crate::{
     allowlist::Refusal,
     metrics::IssueCode,
     store::StoreError,
-    sts::{StsError, StsProblem},
+    sts::{NoTurn, StsError, StsProblem},
 };
 
 /// Why no credentials were issued. Whatever was minted has been dropped.
@@ -14,6 +14,9 @@ pub enum IssueError {
     /// STS says no, or nothing that makes sense.
     #[error(transparent)]
     Sts(StsError),
+    /// STS was not asked: it is asked as much as it may be.
+    #[error("STS was not asked: {0}")]
+    NoTurn(NoTurn),
     /// The caller's own session policy is none to IAM.
     #[error("IAM does not take the session policy")]
     PolicyMalformed(#[source] StsError),
@@ -71,6 +74,7 @@ impl IssueError {
                 StsProblem::Throttled => IssueCode::StsThrottled,
                 StsProblem::Unavailable(_) => IssueCode::StsUnavailable,
             },
+            Self::NoTurn(_) => IssueCode::StsThrottled,
             Self::PolicyMalformed(_) => IssueCode::InvalidRequest,
             Self::PolicyTooLarge(_) => IssueCode::SessionPolicyTooLarge,
             Self::NoIdentity | Self::Broken => IssueCode::StsUnavailable,

@@ -9,7 +9,7 @@ use crate::{
         AccountRef, IssuanceId, Partition, RoleArn, RoleRef, SessionDuration, SessionName, SessionPolicy,
         SourceIdentity, Tags,
     },
-    sts::Facts,
+    sts::{Facts, NoTurn},
 };
 
 /// One issuance, all that is known before the call.
@@ -118,6 +118,16 @@ pub(super) fn failed(clock: &Clock, requested: Event, failure: &IssueError) -> E
         event.attempts = Some(error.attempts);
         event.detail.insert("problem".to_owned(), error.problem.to_string().into());
     }
+    event
+}
+
+/// STS was not asked. There is no intent and no session, so nothing here names one.
+pub(super) fn held_back(clock: &Clock, requested: Event, reason: NoTurn) -> Event {
+    let mut event = follows(clock, Kind::CredentialsFailed, requested);
+    event.code = Some(IssueError::NoTurn(reason).code());
+    event.attempts = Some(0);
+    event.detail.insert("problem".to_owned(), reason.to_string().into());
+    (event.issuance_id, event.session_name, event.source_identity) = (None, None, None);
     event
 }
 

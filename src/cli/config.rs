@@ -16,7 +16,7 @@ pub(super) struct Args {
 enum Command {
     /// Check the file and the HALLPASS_ variables, and say everything that is wrong with them.
     ///
-    /// Opens no connection and changes nothing. On success it prints what is configured, without any secret. On failure
+    /// Reads the files that it names, opens no connection and changes nothing. On success it prints what is configured, without any secret. On failure
     /// each fault is a line on stderr, `FILE:LINE: KEY: what would be right` or `VARIABLE: what would be right`, and the
     /// exit code is 1.
     Check,
@@ -41,6 +41,9 @@ fn summary(config: &Config) -> String {
     line("listen", format!("{}, reached as {}", config.server.listen, config.server.public_url));
     if let Some(metrics) = config.server.metrics_listen {
         line("metrics", format!("http://{metrics}/metrics"));
+    }
+    if let Some(tls) = &config.server.tls {
+        line("tls", tls.certificate.display().to_string());
     }
     line("database", config.database.url.to_string());
     if let Some(owner) = &config.database.migrate_url {

@@ -2,9 +2,10 @@ use super::migrate::migrate;
 use crate::{
     app::App,
     clock::Clock,
-    config,
-    http::{self, Listener},
-    sts::Sts,
+    config::{self, Server},
+    http::{self, Bounds, Connections, Limits, Listener},
+    sts::{Pace, Sts},
+    tls::Certificates,
 };
 use anyhow::Context;
 use std::{
@@ -41,16 +42,16 @@ impl Args {
             migrate(&config).await?;
         }
         let clock = Clock::system();
-        let sts = Sts::connect(&config.aws.region, clock.clone()).await;
-        let (app, writing) = App::build(&config, sts, clock).await?;
-        let listen = config.server.listen;
-        let listener = bind("server.listen", listen).await?;
+        let pace = Pace { per_second: config.limits.sts_per_second, ..Pace::default() };
+        let sts = Sts::connect(&config.aws.region, clock.clone()).await.with_pace(pace);
+        let (app, writing) = App::build(&config, sts, clock.clone()).await?;
+        let listener = listen(&config.server, &clock).await?.with_metrics(app.metrics.clone());
         let measures = match config.server.metrics_listen {
             Some(address) => Some(bind("server.metrics_listen", address).await?),
             None => None,
         };
         let address = listener.address()?;
-        tracing::info!(%address, public_url = config.server.public_url, database = app.store.kind(), "listening");
+        tracing::info!(%address, public_url = config.server.public_url, database = app.store.kind(), tls = config.server.tls.is_some(), "listening");
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stop = async move {
             tokio::select! {
@@ -59,8 +60,14 @@ impl Args {
             }
             tracing::info!("stopping: no new connections, finishing what was begun");
         };
+        let bounds = Bounds {
+            requests_per_second: config.limits.requests_per_second,
+            requests_burst: config.limits.requests_burst,
+            ..Bounds::default()
+        };
+        let router = http::router(app.clone(), Limits::new(bounds, clock, app.metrics.clone()));
         tokio::select! {
-            () = http::serve(listener, http::router(app.clone()), stop) => {}
+            () = http::serve(listener, router, stop) => {}
             () = show_metrics(measures, &app) => {}
         }
         app.close(writing).await;
@@ -79,6 +86,18 @@ async fn show_metrics(listener: Option<Listener>, app: &App) {
         Some(listener) => http::serve(listener, http::metrics_router(app.clone()), pending()).await,
         None => pending().await,
     }
+}
+
+/// Takes what connections the open files allow. Where everybody comes by a proxy whose address is not named, no peer has a
+/// limit of its own.
+async fn listen(server: &Server, clock: &Clock) -> anyhow::Result<Listener> {
+    let listener = bind("server.listen", server.listen).await?;
+    let proxies = (!server.behind_proxy || !server.trusted_proxies.is_empty()).then(|| server.trusted_proxies.clone());
+    let listener = listener.with_connections(Connections::for_this_process(), proxies);
+    let Some(tls) = &server.tls else { return Ok(listener) };
+    let certificates = Certificates::load(tls.files(), clock.clone()).context("server.tls")?;
+    tokio::spawn(certificates.clone().keep_fresh());
+    Ok(listener.with_tls(certificates))
 }
 
 fn start_log() {

@@ -9,15 +9,18 @@ enum Form {
     Text,
     Flag,
     List,
+    Number,
 }
 
 /// Every key that a variable can set: all outside `[[issuers]]`.
-const KEYS: [(&str, Form); 12] = [
+const KEYS: [(&str, Form); 17] = [
     ("/server/listen", Form::Text),
     ("/server/public_url", Form::Text),
     ("/server/trusted_proxies", Form::List),
     ("/server/behind_proxy", Form::Flag),
     ("/server/metrics_listen", Form::Text),
+    ("/server/tls/certificate", Form::Text),
+    ("/server/tls/key", Form::Text),
     ("/database/url", Form::Text),
     ("/database/migrate_url", Form::Text),
     ("/aws/region", Form::Text),
@@ -25,6 +28,9 @@ const KEYS: [(&str, Form); 12] = [
     ("/access/auditors", Form::List),
     ("/access/appliers", Form::List),
     ("/audit/signing_key_file", Form::Text),
+    ("/limits/requests_per_second", Form::Number),
+    ("/limits/requests_burst", Form::Number),
+    ("/limits/sts_per_second", Form::Number),
 ];
 
 const NOT_UNICODE: char = char::REPLACEMENT_CHARACTER;
@@ -81,6 +87,7 @@ fn read(form: Form, text: &str) -> Result<Value, String> {
         (Form::Flag, "true") => Ok(Value::Bool(true)),
         (Form::Flag, "false") => Ok(Value::Bool(false)),
         (Form::Flag | Form::Text, text) => Ok(text.into()),
+        (Form::Number, text) => text.parse::<u32>().map(Value::from).map_err(|_| "expected a whole number".to_owned()),
         (Form::List, text) => list(text).ok_or_else(|| r#"expected a list as in TOML: ["…", "…"]"#.to_owned()),
     }
 }
@@ -100,10 +107,15 @@ fn unknown(name: &str) -> String {
     format!("no such key; known are {}", known.join(", "))
 }
 
-/// Leaves a document alone whose section is no table: that is a fault of its own.
+/// Makes a section that is not there. Leaves a document alone whose section is no table: that is a fault of its own.
 fn set(document: &mut Value, pointer: &str, value: Value) {
-    let Some((section, key)) = pointer.rsplit_once('/') else { return };
-    if let Some(Value::Object(section)) = document.pointer_mut(section) {
+    let Some((sections, key)) = pointer.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else { return };
+    let mut place = Some(document);
+    for section in sections.split('/') {
+        let table = place.and_then(Value::as_object_mut);
+        place = table.map(|table| table.entry(section).or_insert_with(|| Value::Object(serde_json::Map::default())));
+    }
+    if let Some(Value::Object(section)) = place {
         section.insert(key.to_owned(), value);
     }
 }
@@ -117,14 +129,17 @@ mod tests {
     /// The reader names the keys it knows when it meets one that it does not.
     #[test]
     fn every_key_outside_issuers_has_its_variable() {
-        let document = json!({"server": {"x": 1}, "database": {"x": 1}, "aws": {"x": 1}, "access": {"x": 1}, "audit": {"x": 1}, "issuers": []});
+        let sections = ["database", "aws", "access", "audit", "limits"];
+        let mut document: Value = sections.map(|name| (name.to_owned(), json!({"x": 1}))).into_iter().collect();
+        document["server"] = json!({"x": 1, "tls": {"x": 1}});
+        document["issuers"] = json!([]);
         let faults = input::read::<Config>(document).unwrap_err();
         let mut keys: Vec<String> = Vec::new();
         for fault in &faults.0 {
             if let (Some(section), Some((_, known))) =
                 (fault.pointer.strip_suffix("/x"), fault.problem.split_once("here: "))
             {
-                keys.extend(known.split(", ").map(|key| format!("{section}/{key}")));
+                keys.extend(known.split(", ").filter(|key| *key != "tls").map(|key| format!("{section}/{key}")));
             }
         }
         let mut settable = KEYS.map(|(pointer, _)| pointer.to_owned());

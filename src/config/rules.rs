@@ -3,20 +3,23 @@
 
 use super::{DatabaseUrl, address, default_listen, issuer::Kind, report::key_path};
 use crate::{
+    clock::Clock,
     identity::{Names, default_prefix},
     input::{self, Faults},
     model::{IssuerName, Name, Principal, PrincipalKind},
+    tls::{TlsFault, TlsFiles},
 };
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 const PEOPLE_ONLY: [&str; 4] = ["principal_claim", "groups_claim", "prefix", "trust_unverified_email"];
 
-/// Every fault between keys.
-pub(super) fn check(document: &Value) -> Faults {
+/// Every fault between keys, and in the files that `folder` has for them.
+pub(super) fn check(document: &Value, folder: &Path) -> Faults {
     let mut faults = Faults::default();
     let issuers = Issuer::all(document);
     listener(document, &mut faults);
+    tls(document, folder, &mut faults);
     database(document, &mut faults);
     for list in ["admins", "auditors", "appliers"] {
         access(document, list, &issuers, &mut faults);
@@ -38,16 +41,32 @@ pub(super) fn check(document: &Value) -> Faults {
 fn listener(document: &Value, faults: &mut Faults) {
     let listen = text_at(document, "/server/listen").and_then(|text| text.parse::<SocketAddr>().ok());
     let open = document.pointer("/server/behind_proxy").is_none_or(|said| *said == Value::Bool(false));
-    if open && listen.is_some_and(|listen| !address::is_loopback(listen.ip())) {
+    let plain = document.pointer("/server/tls").is_none();
+    if plain && open && listen.is_some_and(|listen| !address::is_loopback(listen.ip())) {
         faults.push(
             "/server/listen",
-            "plain HTTP on an address that others reach: set server.behind_proxy = true where TLS ends in a proxy in \
-             front, or listen on 127.0.0.1",
+            "plain HTTP on an address that others reach: set server.tls, or server.behind_proxy = true where TLS ends \
+             in a proxy in front, or listen on 127.0.0.1",
         );
     }
     let metrics = text_at(document, "/server/metrics_listen").and_then(|text| text.parse::<SocketAddr>().ok());
     if metrics.is_some_and(|metrics| metrics == listen.unwrap_or_else(default_listen)) {
         faults.push("/server/metrics_listen", "expected another address or port than server.listen");
+    }
+    if !plain && text_at(document, "/server/public_url").is_some_and(|url| url.starts_with("http:")) {
+        faults.push("/server/public_url", "expected https://, which server.tls makes it");
+    }
+}
+
+/// The pair must be one that can be used now.
+fn tls(document: &Value, folder: &Path, faults: &mut Faults) {
+    let file = |key| text_at(document, &format!("/server/tls/{key}")).filter(|file| !file.is_empty());
+    let (Some(certificate), Some(key)) = (file("certificate"), file("key")) else { return };
+    let files = TlsFiles { certificate: folder.join(certificate), key: folder.join(key) };
+    match files.check(&Clock::system()) {
+        Ok(()) => {}
+        Err(TlsFault::Certificate(problem)) => faults.push("/server/tls/certificate", problem),
+        Err(TlsFault::Key(problem)) => faults.push("/server/tls/key", problem),
     }
 }
 

@@ -45,6 +45,7 @@ fn the_sample_is_valid_and_says_what_the_defaults_are() {
     assert_eq!(config.server.listen, least.server.listen);
     assert_eq!(config.server.behind_proxy, least.server.behind_proxy);
     assert_eq!(config.audit, least.audit);
+    assert_eq!(config.limits, least.limits);
     assert_eq!(config.issuers[0].algorithms, least.issuers[0].algorithms);
     assert_eq!(config.issuers[0].token_types, least.issuers[0].token_types);
     assert_eq!(config.issuers[0].cap_to_token, least.issuers[0].cap_to_token);
@@ -53,9 +54,13 @@ fn the_sample_is_valid_and_says_what_the_defaults_are() {
 /// The reader names the keys it knows when it meets one that it does not.
 #[test]
 fn the_sample_has_every_key() {
-    let (sample, _) = parse_toml(SAMPLE).unwrap();
+    // TLS stands there as a comment: there are no such files.
+    let sample = SAMPLE.replace("# [server.tls]", "[server.tls]");
+    let sample = sample.replace("# certificate =", "certificate =").replace("# key =", "key =");
+    let (sample, _) = parse_toml(&sample).unwrap();
     let mut document = sample.clone();
-    for place in ["/server", "/database", "/aws", "/access", "/audit", "/issuers/0", "/issuers/1/rules/0"] {
+    let places = ["/server", "/server/tls", "/database", "/aws", "/access", "/audit", "/limits", "/issuers/0"];
+    for place in places.into_iter().chain(["/issuers/1/rules/0"]) {
         document.pointer_mut(place).and_then(Value::as_object_mut).unwrap().insert("x".to_owned(), json!(1));
     }
     for fault in input::read::<Config>(document).unwrap_err().0 {
@@ -94,12 +99,18 @@ fn what_is_not_said_has_its_default() {
             trusted_proxies: vec![],
             behind_proxy: false,
             metrics_listen: None,
+            tls: None,
         },
         database: Database { url: DatabaseUrl::Sqlite("hallpass.db".into()), migrate_url: None },
         aws: Aws { region: "eu-west-1".to_owned() },
         access: Access { admins: vec![], auditors: vec![], appliers: vec![] },
         issuers: vec![corp],
         audit: Audit { signing_key_file: "audit.key".into() },
+        limits: Limits {
+            requests_per_second: 20.try_into().unwrap(),
+            requests_burst: 100.try_into().unwrap(),
+            sts_per_second: 500.try_into().unwrap(),
+        },
     };
     assert_eq!(read(LEAST).unwrap(), default);
 }
@@ -180,9 +191,9 @@ issuer = "corp"
     let report = parse("hallpass.toml", text, &variables).unwrap_err();
     insta::assert_snapshot!(report, @r#"
     hallpass.toml:2: server.public_url: required where server.listen is not loopback, such as https://hallpass.example.com
-    hallpass.toml:3: server.listen: plain HTTP on an address that others reach: set server.behind_proxy = true where TLS ends in a proxy in front, or listen on 127.0.0.1
+    hallpass.toml:3: server.listen: plain HTTP on an address that others reach: set server.tls, or server.behind_proxy = true where TLS ends in a proxy in front, or listen on 127.0.0.1
     hallpass.toml:4: server.metrics_listen: expected another address or port than server.listen
-    hallpass.toml:6: server.trusted: unknown key; known here: listen, public_url, trusted_proxies, behind_proxy, metrics_listen
+    hallpass.toml:6: server.trusted: unknown key; known here: listen, public_url, trusted_proxies, behind_proxy, metrics_listen, tls
     hallpass.toml:7: server.trusted_proxies[0]: expected a range that begins at its network address: 10.0.0.0/8
     hallpass.toml:7: server.trusted_proxies[1]: expected a string
     hallpass.toml:10: database.url: expected sqlite:<file> or postgres://<user>@<host>/<database>
@@ -198,11 +209,11 @@ issuer = "corp"
     hallpass.toml:27: issuers[1].prefix: only where kind = "people"
     hallpass.toml:29: issuers[1].rules[0].when: expected at least one claim: without one every token would be in the group
     hallpass.toml:30: issuers[1].rules[0].group: expected a name of 1 to 256 characters in Unicode NFC, without control or format characters and without spaces around it
-    hallpass.toml:32: login: unknown key; known here: server, database, aws, access, issuers, audit
+    hallpass.toml:32: login: unknown key; known here: server, database, aws, access, issuers, audit, limits
     hallpass.toml: aws.region: required, such as eu-west-1, where AWS_REGION does not say it
     HALLPASS_ACCESS__AUDITORS[1]: expected a principal: user:<name>, group:<name> or workload:<issuer>/<subject>
     HALLPASS_ISSUERS__0__NAME: issuers are set in the file only: a variable cannot say which of them it means
-    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_AUDIT__SIGNING_KEY_FILE
+    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_SERVER__TLS__CERTIFICATE, HALLPASS_SERVER__TLS__KEY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_AUDIT__SIGNING_KEY_FILE, HALLPASS_LIMITS__REQUESTS_PER_SECOND, HALLPASS_LIMITS__REQUESTS_BURST, HALLPASS_LIMITS__STS_PER_SECOND
     "#);
 }
 

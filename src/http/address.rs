@@ -24,6 +24,14 @@ pub(super) fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusted:
     Some(client)
 }
 
+/// What counts as one peer: an IPv4 address, or the 64 bits of an IPv6 network, of whose addresses one host can have all.
+pub(super) fn network(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => 0xffff_ffff_0000_0000 | u64::from(u32::from(address)),
+        IpAddr::V6(address) => (u128::from(address) >> 64) as u64,
+    }
+}
+
 /// `192.0.2.7`, `192.0.2.7:443`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);

@@ -1,5 +1,6 @@
 //! The one outward error: every fact from below becomes a status and a stable code here, on one screen.
 
+use super::limits::ComeAgain;
 use crate::{
     access::AccessError,
     allowlist::{FileFaults, Refusal},
@@ -18,7 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use std::any::Any;
+use std::{any::Any, time::Duration};
 
 /// Everything that can go wrong with a request.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ pub(super) enum Error {
     File(FileFaults),
     PolicyTooLarge,
     PreconditionRequired,
+    BodyTooSlow(Duration),
+    CallerLimited(ComeAgain),
+    AddressLimited(ComeAgain),
+    Overloaded,
+    TimedOut,
     Issue(IssueError),
     Access(AccessError),
     Evidence(EvidenceError),
@@ -155,6 +161,29 @@ impl Error {
                 "precondition_required",
                 "Send If-Match with the ETag of GET /v1/allowlist, so that nobody's change is overwritten unseen.",
             ),
+            Self::BodyTooSlow(limit) => {
+                Problem::new(408, "request_timeout", format!("The body was not there within {} s.", limit.as_secs()))
+            }
+            Self::CallerLimited(ComeAgain(seconds)) => Problem::new(
+                429,
+                "rate_limited",
+                "You ask more often than one caller may; credentials are good for longer than one request.",
+            )
+            .retry_after(*seconds),
+            Self::AddressLimited(ComeAgain(seconds)) => {
+                Problem::new(429, "rate_limited", "Authentication has failed too often from this address.")
+                    .retry_after(*seconds)
+            }
+            Self::Overloaded => {
+                Problem::new(503, "overloaded", "More is asked at the moment than can be done; nothing was done.")
+                    .retry_after(2)
+            }
+            Self::TimedOut => Problem::new(
+                503,
+                "overloaded",
+                "No answer came in time. Nothing was released to you; what was begun is on record.",
+            )
+            .retry_after(5),
             Self::Issue(error) => issue(error),
             Self::Access(error) => access(error),
             Self::Evidence(EvidenceError::Store(_)) => store_unavailable(),
@@ -181,6 +210,7 @@ impl Error {
             }
             Self::Access(error) => error,
             Self::Evidence(error) => error,
+            Self::TimedOut => return Some("no answer in time".to_owned()),
             _ => return None,
         };
         Some(with_causes(error))
@@ -226,6 +256,9 @@ fn issue(error: &IssueError) -> Problem {
                 .error_at("/session_policy", "expected a shorter policy: AWS packs it together with the session tags")
         }
         IssueError::Sts(error) => sts(error, code),
+        IssueError::NoTurn(reason) => {
+            Problem::new(503, code, format!("AWS was not asked: {reason}. Nothing was released.")).retry_after(2)
+        }
         IssueError::NoIdentity => {
             Problem::new(503, code, "AWS has not told yet who the broker is; /readyz says when it has.").retry_after(5)
         }

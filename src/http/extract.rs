@@ -1,13 +1,13 @@
 //! What a handler's signature can ask for: who is calling and with which power, a body, a query. Each is checked before
 //! the handler runs; who comes first.
 
-use super::{error::Error, log::Arrival};
+use super::{error::Error, limits::Bounds, log::Arrival};
 use crate::{
     allowlist::Asker,
     app::App,
     audit::{Actor, Auth, AuthMethod, Kind},
     broker,
-    identity::{AuthError, Caller, bearer_token},
+    identity::{AuthError, AuthFault, Caller, bearer_token},
     input::{Faults, parse_json, read},
     model::Invalid,
 };
@@ -19,7 +19,8 @@ use axum::{
 use deserr::Deserr;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// The largest JSON body.
 const JSON_LIMIT: usize = 64 * 1024;
@@ -48,6 +49,7 @@ impl FromRequestParts<App> for Authenticated {
         match find_caller(app, &parts.headers).await {
             Ok(caller) => {
                 let _ = arrival.caller.set(caller.clone());
+                arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
                 let actor = Actor {
                     principal: caller.principal().clone(),
                     auth: caller.auth().clone(),
@@ -58,6 +60,10 @@ impl FromRequestParts<App> for Authenticated {
             }
             Err(error) => {
                 app.metrics.authentication_failed(error.fault().code());
+                // Keys that cannot be had are nobody's guess.
+                if !matches!(error.fault(), AuthFault::KeysUnavailable) {
+                    arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
+                }
                 record_failure(app, arrival, &error).await?;
                 Err(error.into())
             }
@@ -135,7 +141,8 @@ impl<T: Deserr<Faults>> FromRequest<App> for Input<T> {
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Error> {
         expect_type(request.headers(), "application/json")?;
-        let body = limited(request, JSON_LIMIT).await?;
+        let patience = patience(&request, |bounds| bounds.body);
+        let body = limited(request, JSON_LIMIT, patience).await?;
         let value = parse_json(&body).map_err(|fault| Error::NotJson(fault.to_string()))?;
         Ok(Self(read(value)?))
     }
@@ -150,7 +157,8 @@ impl FromRequest<App> for FileText {
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Error> {
         expect_type(request.headers(), "application/toml")?;
-        let body = limited(request, FILE_LIMIT).await?;
+        let patience = patience(&request, |bounds| bounds.file);
+        let body = limited(request, FILE_LIMIT, patience).await?;
         String::from_utf8(body.into()).map(Self).map_err(|_| Error::NotUtf8)
     }
 }
@@ -195,8 +203,14 @@ fn expect_type(headers: &HeaderMap, expected: &'static str) -> Result<(), Error>
     if essence.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(Error::UnsupportedMediaType(expected)) }
 }
 
-async fn limited(request: Request, limit: usize) -> Result<Bytes, Error> {
-    match Limited::new(request.into_body(), limit).collect().await {
+/// How long a body may take.
+fn patience(request: &Request, of: fn(&Bounds) -> Duration) -> Duration {
+    request.extensions().get::<Arrival>().map(|arrival| of(arrival.limits.bounds())).unwrap_or_default()
+}
+
+async fn limited(request: Request, limit: usize, patience: Duration) -> Result<Bytes, Error> {
+    let body = Limited::new(request.into_body(), limit).collect();
+    match timeout(patience, body).await.map_err(|_| Error::BodyTooSlow(patience))? {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge(limit)),
         Err(_) => Err(Error::NotJson("it broke off".to_owned())),

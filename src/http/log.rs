@@ -1,14 +1,16 @@
-//! The outermost layer: the request's id in and out, one log line a request, and the one form of an error.
+//! The outermost layer: the request's id in and out, one log line a request, the one form of an error, and an answer in
+//! time or at once where too much is under way.
 
 use super::{
     address::client_address,
-    error::{Cause, Problem},
+    error::{Cause, Error, Problem},
+    limits::Limits,
     measure::Measured,
 };
 use crate::{app::App, audit::Client, identity::Caller, model::UserAgent};
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -30,13 +32,14 @@ pub(super) struct Arrival {
     pub(super) request_id: String,
     pub(super) client: Client,
     pub(super) caller: Arc<OnceLock<Arc<Caller>>>,
+    pub(super) limits: Limits,
 }
 
 /// Gives the request its id, and when it is answered writes its line. An error gets its body here, where the id is
 /// known.
-pub(super) async fn requests(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let arrival = arrival(&app, &request);
+    let arrival = arrival(&app, &limits, &request);
     let request_id = arrival.request_id.clone();
     let (ip, caller) = (arrival.client.ip, arrival.caller.clone());
     let method = request.method().clone();
@@ -46,7 +49,7 @@ pub(super) async fn requests(State(app): State<App>, mut request: Request, next:
     let route = pattern.unwrap_or("-").to_owned();
     request.extensions_mut().insert(arrival);
 
-    let mut response = next.run(request).await;
+    let mut response = run(&limits, request, next).await;
 
     let problem = response.extensions_mut().remove::<Problem>();
     let cause = response.extensions_mut().remove::<Cause>();
@@ -65,18 +68,39 @@ pub(super) async fn requests(State(app): State<App>, mut request: Request, next:
     if let Some(Cause(cause)) = cause {
         tracing::error!(request_id, code, cause, "a request failed");
     }
-    tracing::info!(request_id, %method, route, status, code, principal = caller, ip, milliseconds, "request");
+    // A flood is logged as a number.
+    if matches!(code, Some("rate_limited" | "overloaded")) {
+        tracing::debug!(request_id, %method, route, status, code, principal = caller, ip, milliseconds, "request");
+    } else {
+        tracing::info!(request_id, %method, route, status, code, principal = caller, ip, milliseconds, "request");
+    }
     response
 }
 
-fn arrival(app: &App, request: &Request) -> Arrival {
+/// Whether the process lives and can issue is told at any time.
+async fn run(limits: &Limits, request: Request, next: Next) -> Response {
+    let health = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let place = if health { None } else { limits.enter() };
+    if place.is_none() && !health {
+        return Error::Overloaded.into_response();
+    }
+    let bounds = limits.bounds();
+    let limit = if *request.method() == Method::PUT { bounds.answer + bounds.file * 2 } else { bounds.answer };
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Error::TimedOut.into_response(),
+    }
+}
+
+fn arrival(app: &App, limits: &Limits, request: &Request) -> Arrival {
     let headers = request.headers();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
     let ip = client_address(peer, headers, &app.trusted_proxies);
     let user_agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let user_agent = user_agent.filter(|text| !text.is_empty()).map(|text| UserAgent::cleaned(&text));
     let request_id = own_id(headers).unwrap_or_else(|| app.clock.new_id().to_string());
-    Arrival { request_id, client: Client { ip, peer, user_agent }, caller: Arc::default() }
+    let client = Client { ip, peer, user_agent };
+    Arrival { request_id, client, caller: Arc::default(), limits: limits.clone() }
 }
 
 /// The caller's own id, where it can do no harm.

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// From the ground up. A room may use those before it, and no other; so each new room needs a place here.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "model",
     "input",
     "clock",
@@ -25,6 +25,7 @@ const ORDER: [&str; 22] = [
     "broker",
     "access",
     "evidence",
+    "tls",
     "config",
     "app",
     "http",

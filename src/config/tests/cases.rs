@@ -10,15 +10,10 @@ kind = "workload"
 /// What stands before and behind [`super::LEAST`], and every fault that it brings.
 pub(super) const CASES: &[(&str, &str, &[&str])] = &[
     // What comes with later features is unknown.
-    (
-        "server.tls.key = 'x'",
-        "",
-        &["server.tls: unknown key; known here: listen, public_url, trusted_proxies, behind_proxy, metrics_listen"],
-    ),
     ("aws.signin_url = 'x'", "", &["aws.signin_url: unknown key; known here: region"]),
     ("access.token_creators = []", "", &["access.token_creators: unknown key; known here: admins, auditors, appliers"]),
-    ("login = {}", "", &["login: unknown key; known here: server, database, aws, access, issuers, audit"]),
-    ("portal = {}", "", &["portal: unknown key; known here: server, database, aws, access, issuers, audit"]),
+    ("login = {}", "", &["login: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
+    ("portal = {}", "", &["portal: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
     // [server]
     (
         "server.listen = 'localhost:8080'",
@@ -29,7 +24,7 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         "server.listen = '0.0.0.0:8080'",
         "",
         &[
-            "server.listen: plain HTTP on an address that others reach: set server.behind_proxy = true where TLS ends in a proxy in front, or listen on 127.0.0.1",
+            "server.listen: plain HTTP on an address that others reach: set server.tls, or server.behind_proxy = true where TLS ends in a proxy in front, or listen on 127.0.0.1",
             "server.public_url: required where server.listen is not loopback, such as https://hallpass.example.com",
         ],
     ),
@@ -43,7 +38,7 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         "server.listen = '[::]:8080'\nserver.public_url = 'https://h'",
         "",
         &[
-            "server.listen: plain HTTP on an address that others reach: set server.behind_proxy = true where TLS ends in a proxy in front, or listen on 127.0.0.1",
+            "server.listen: plain HTTP on an address that others reach: set server.tls, or server.behind_proxy = true where TLS ends in a proxy in front, or listen on 127.0.0.1",
         ],
     ),
     (
@@ -74,6 +69,30 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         &["server.metrics_listen: expected another address or port than server.listen"],
     ),
     ("server = 1", "", &["server: expected a table of keys"]),
+    // [server.tls]
+    (
+        "server.tls = {}",
+        "",
+        &["server.tls.certificate: required, but not there", "server.tls.key: required, but not there"],
+    ),
+    (
+        "server.tls = { certificate = '', key = '/not/there', x = 1 }",
+        "",
+        &[
+            "server.tls.certificate: expected the path of a file",
+            "server.tls.x: unknown key; known here: certificate, key",
+        ],
+    ),
+    (
+        "server.tls = { certificate = '/not/there', key = '/not/there' }",
+        "",
+        &["server.tls.certificate: /not/there cannot be read: No such file or directory (os error 2)"],
+    ),
+    (
+        "server = { tls = 1, public_url = 'http://127.0.0.1:1' }",
+        "",
+        &["server.public_url: expected https://, which server.tls makes it", "server.tls: expected a table of keys"],
+    ),
     // [database]
     (
         "database.url = 'hallpass.db'",
@@ -248,4 +267,15 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
     // [audit]
     ("audit.signing_key_file = ''", "", &["audit.signing_key_file: expected the path of a file"]),
     ("audit.signing_key = ''", "", &["audit.signing_key: unknown key; known here: signing_key_file"]),
+    // [limits]
+    (
+        "limits = { requests_per_second = 0, requests_burst = -1, sts_per_second = 1000001, x = 1 }",
+        "",
+        &[
+            "limits.requests_burst: expected a whole number",
+            "limits.requests_per_second: expected a whole number from 1 to 1000000",
+            "limits.sts_per_second: expected a whole number from 1 to 1000000",
+            "limits.x: unknown key; known here: requests_per_second, requests_burst, sts_per_second",
+        ],
+    ),
 ];

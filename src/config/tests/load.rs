@@ -64,6 +64,7 @@ fn a_variable_wins_over_the_file_and_its_text_is_taken_as_it_is() {
             ("HALLPASS_AWS__REGION", "us-east-1"),
             ("HALLPASS_ACCESS__ADMINS", "[]"),
             ("HALLPASS_AUDIT__SIGNING_KEY_FILE", "1234"),
+            ("HALLPASS_LIMITS__REQUESTS_BURST", "7"),
             ("AWS_REGION", "eu-central-1"),
             ("HALLPASS_SERVER", "https://h"),
             ("HALLPASS_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
@@ -81,6 +82,7 @@ fn a_variable_wins_over_the_file_and_its_text_is_taken_as_it_is() {
     assert_eq!(config.aws.region, "us-east-1");
     assert_eq!(config.access.admins, []);
     assert_eq!(config.audit.signing_key_file, Path::new("1234"));
+    assert_eq!(config.limits.requests_burst.get(), 7);
 }
 
 #[test]
@@ -90,6 +92,8 @@ fn a_variable_that_is_wrong_is_named() {
         ("HALLPASS_ACCESS__ADMINS", "group:x", r#"expected a list as in TOML: ["…", "…"]"#),
         ("HALLPASS_ACCESS__ADMINS", "['group:x', 1]", "[1]: expected a string"),
         ("HALLPASS_SERVER__LISTEN", "", "expected an IP address and a port, such as 127.0.0.1:8080"),
+        ("HALLPASS_LIMITS__REQUESTS_BURST", "many", "expected a whole number"),
+        ("HALLPASS_LIMITS__REQUESTS_BURST", "0", "expected a whole number from 1 to 1000000"),
         ("HALLPASS_AWS__REGION", "eu\u{fffd}-west-1", "expected Unicode text"),
         (
             "HALLPASS_ISSUERS__NAME",
@@ -101,7 +105,7 @@ fn a_variable_that_is_wrong_is_named() {
         let colon = if expected.starts_with('[') { "" } else { ": " };
         assert_eq!(found, [format!("{name}{colon}{expected}")]);
     }
-    for name in ["HALLPASS_SERVER__TLS__KEY", "HALLPASS__X", "HALLPASS_server__listen", "HALLPASS_X__Y"] {
+    for name in ["HALLPASS_SERVER__TLS__X", "HALLPASS__X", "HALLPASS_server__listen", "HALLPASS_X__Y"] {
         let found = faults(LEAST, &[(name, "x")]);
         assert!(
             found.len() == 1 && found[0].starts_with(&format!("{name}: no such key; known are HALLPASS_")),

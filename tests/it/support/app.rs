@@ -14,14 +14,15 @@ use hallpass::{
     app::{self, App, Writing},
     clock::Clock,
     config,
-    http::{self, Listener},
+    http::{self, Bounds, Connections, Limits, Listener, Patience},
     model::Time,
     store::Store,
-    sts::Sts,
+    sts::{Pace, Sts},
+    tls::Certificates,
 };
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
-use std::{fs, iter, path::Path, time::Duration};
+use std::{fs, iter, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +90,34 @@ to = ["user:alice@example.com", "workload:ci/apply"]
 roles = ["444455556666/*"]
 "#;
 
+/// How much a service does and for how long; by default for one caller as much as a test asks for.
+#[derive(Clone)]
+pub(crate) struct Setting {
+    pub(crate) bounds: Bounds,
+    pub(crate) pace: Pace,
+    pub(crate) connections: Connections,
+    pub(crate) patience: Patience,
+    pub(crate) tls: Option<Arc<Certificates>>,
+    /// The test's own address is that of a proxy.
+    pub(crate) proxied: bool,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        let plenty = 1_000_000.try_into().unwrap();
+        let bounds = Bounds {
+            requests_per_second: plenty,
+            requests_burst: plenty,
+            failures_per_minute: plenty,
+            failures_burst: plenty,
+            ..Bounds::default()
+        };
+        let pace = Pace { per_second: plenty, ..Pace::default() };
+        let (connections, patience) = (Connections::default(), Patience::default());
+        Self { bounds, pace, connections, patience, tls: None, proxied: true }
+    }
+}
+
 /// One running service.
 pub(crate) struct TestApp {
     pub(crate) clock: Clock,
@@ -96,7 +125,7 @@ pub(crate) struct TestApp {
     pub(crate) sts: FakeSts,
     pub(crate) app: App,
     ci: Issuer,
-    url: String,
+    pub(crate) url: String,
     metrics_url: String,
     client: reqwest::Client,
     writing: Writing,
@@ -120,35 +149,55 @@ impl TestApp {
 
     /// On what is there already.
     pub(crate) async fn start_migrated(db: &TestDb) -> Self {
-        Self::start_at(db, Clock::settable(Time::parse(START).unwrap())).await
+        Self::start_at(db, Clock::settable(Time::parse(START).unwrap()), Setting::default()).await
+    }
+
+    /// With [`ALLOWLIST`], and with limits of the test's own.
+    pub(crate) async fn start_with(db: &TestDb, setting: Setting) -> Self {
+        migrate(db).await;
+        let test = Self::start_at(db, Clock::settable(Time::parse(START).unwrap()), setting).await;
+        test.apply(ALLOWLIST).await;
+        test
     }
 
     /// Another replica on the same database and clock.
     pub(crate) async fn start_another(&self, db: &TestDb) -> Self {
-        Self::start_at(db, self.clock.clone()).await
+        Self::start_at(db, self.clock.clone(), Setting::default()).await
     }
 
-    async fn start_at(db: &TestDb, clock: Clock) -> Self {
+    async fn start_at(db: &TestDb, clock: Clock, setting: Setting) -> Self {
         log::keep();
         let sts = FakeSts::start_at(clock.clone()).await;
         let corp = Issuer::start_at(Alg::Es256, clock.clone()).await;
         let ci = Issuer::start_at(Alg::EdDsa, clock.clone()).await;
         let folder = tempfile::tempdir().unwrap();
         let config = write_config(folder.path(), db, &corp.url, &ci.url);
-        let config = config::load(Some(&config), std::iter::empty()).unwrap();
+        let mut config = config::load(Some(&config), std::iter::empty()).unwrap();
+        if !setting.proxied {
+            config.server.trusted_proxies.clear();
+        }
         if db.is_postgres() {
             app::keygen(&config.audit.signing_key_file).unwrap();
         }
-        let aws = Sts::new(client_of(&sts), &config.aws.region, clock.clone());
+        let aws = Sts::new(client_of(&sts), &config.aws.region, clock.clone()).with_pace(setting.pace);
         let (app, writing) = App::build(&config, aws, clock.clone()).await.unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let url = format!("http://{}", listener.address().unwrap());
+        let listener = listener.with_patience(setting.patience).with_metrics(app.metrics.clone());
+        let mut listener = listener.with_connections(setting.connections, Some(app.trusted_proxies.clone()));
+        let scheme = if setting.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.address().unwrap());
+        if let Some(certificates) = setting.tls {
+            listener = listener.with_tls(certificates);
+        }
         let measures = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let metrics_url = format!("http://{}", measures.address().unwrap());
         let stop = CancellationToken::new();
         tokio::spawn(http::serve(measures, http::metrics_router(app.clone()), stop.clone().cancelled_owned()));
-        tokio::spawn(http::serve(listener, http::router(app.clone()), stop.clone().cancelled_owned()));
-        let client = reqwest::Client::builder().no_proxy().user_agent("test/1").build().unwrap();
+        let router = http::router(app.clone(), Limits::new(setting.bounds, clock.clone(), app.metrics.clone()));
+        tokio::spawn(http::serve(listener, router, stop.clone().cancelled_owned()));
+        // Whether a certificate is any good is for tls.rs to try.
+        let client = reqwest::Client::builder().no_proxy().user_agent("test/1").tls_danger_accept_invalid_certs(true);
+        let client = client.build().unwrap();
         let test = Self { clock, corp, sts, app, ci, url, metrics_url, client, writing, stop, folder };
         until("ready service", Duration::from_secs(20), async || {
             (test.get("/readyz", Anonymous).await.status == 200).then_some(())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -21,6 +21,7 @@ pub(crate) struct Plan {
     database: String,
     issuer: String,
     environment: Vec<(String, String)>,
+    scheme: &'static str,
 }
 
 impl Plan {
@@ -37,12 +38,26 @@ impl Plan {
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let folder = tempfile::tempdir().unwrap();
-        let plan = Self { folder, database: db.url.clone(), issuer: issuer.to_owned(), environment };
+        let plan = Self { folder, database: db.url.clone(), issuer: issuer.to_owned(), environment, scheme: "http" };
         if db.is_postgres() {
             // With SQLite the first start makes it.
             plan.command(&["audit", "keygen"], &plan.write_config(1));
         }
         plan
+    }
+
+    /// Speaks TLS with this pair, which the environment names.
+    pub(crate) fn with_tls(mut self, certificate: &Path, key: &Path) -> Self {
+        for (name, file) in [("CERTIFICATE", certificate), ("KEY", key)] {
+            self.environment.push((format!("HALLPASS_SERVER__TLS__{name}"), file.display().to_string()));
+        }
+        self.scheme = "https";
+        self
+    }
+
+    /// What `config check` says.
+    pub(crate) fn check(&self) -> Output {
+        self.hallpass(&["config", "check"], &self.write_config(1)).output().unwrap()
     }
 
     fn write_config(&self, port: u16) -> PathBuf {
@@ -51,7 +66,7 @@ impl Plan {
             r#"
             [server]
             listen = "127.0.0.1:{port}"
-            public_url = "http://127.0.0.1:{port}"
+            public_url = "{}://127.0.0.1:{port}"
             [database]
             url = "{}"
             [aws]
@@ -70,7 +85,12 @@ impl Plan {
             prefix = ""
             [audit]
             signing_key_file = "{}"
+            [limits]
+            requests_per_second = 1000000
+            requests_burst = 1000000
+            sts_per_second = 1000000
             "#,
+            self.scheme,
             self.database,
             self.issuer,
             self.folder.path().join("audit.key").display(),
@@ -130,7 +150,7 @@ impl Plan {
         let log = Arc::new(Mutex::new(Vec::new()));
         keep(child.stdout.take().unwrap(), &log);
         keep(child.stderr.take().unwrap(), &log);
-        let url = format!("http://127.0.0.1:{port}");
+        let url = format!("{}://127.0.0.1:{port}", self.scheme);
         let mut service = Service { api: Api::new(&url), process: Killed(child), log };
         until("ready service", START_LIMIT, || {
             let exited = service.process.0.try_wait().unwrap();
@@ -198,8 +218,14 @@ impl Answer {
 
 impl Api {
     fn new(url: &str) -> Self {
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build().unwrap();
+        // Whether a certificate is any good is for tls.rs to try.
+        let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+        let client = client.timeout(Duration::from_secs(40)).build().unwrap();
         Self { url: url.to_owned(), client }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// `None` when no whole answer came.
