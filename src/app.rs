@@ -17,7 +17,7 @@ use crate::{
     identity::{Identity, IdentityError, IssuerConfig},
     model::{IpNet, sha256},
     recorder::{Recorder, Run},
-    store::{Pending, Store, StoreError},
+    store::{Pending, Probe, Store, StoreError},
     sts::Sts,
 };
 use serde_json::json;
@@ -72,6 +72,8 @@ pub struct App(Arc<Rooms>);
 pub struct Rooms {
     /// The database.
     pub store: Store,
+    /// Whether the database can be used.
+    pub probe: Probe,
     /// The audit's writer.
     pub recorder: Recorder,
     /// Who is calling.
@@ -127,6 +129,7 @@ impl App {
             appliers: config.access.appliers.clone(),
         };
         let app = Self(Arc::new(Rooms {
+            probe: Probe::new(&store),
             store,
             recorder,
             identity,
@@ -155,6 +158,7 @@ impl App {
         }
         self.recorder.close().await;
         writing.finished().await;
+        self.probe.close().await;
         self.store.close().await;
     }
 }
