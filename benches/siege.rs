@@ -49,7 +49,7 @@ const ASKERS_OF_AN_ADDRESS: u32 = 256;
 const ADDRESSES: u8 = 8;
 const LORISES: usize = 500;
 /// How many requests the service has under way, and so how long its queue is at most.
-const QUEUE: f64 = 1024.0;
+const QUEUE: f64 = 512.0;
 
 #[tokio::main]
 async fn main() {

@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     model::{IpNet, sha256},
     recorder::{Recorder, Run},
-    store::{Pending, Store, StoreError},
+    store::{Pending, Probe, Store, StoreError},
     sts::Sts,
 };
 use serde_json::json;
@@ -73,6 +73,8 @@ pub struct App(Arc<Rooms>);
 pub struct Rooms {
     /// The database.
     pub store: Store,
+    /// Whether the database can be used.
+    pub probe: Probe,
     /// The audit's writer.
     pub recorder: Recorder,
     /// Who is calling.
@@ -133,6 +135,7 @@ impl App {
             appliers: config.access.appliers.clone(),
         };
         let app = Self(Arc::new(Rooms {
+            probe: Probe::new(&store),
             store,
             recorder,
             identity,
@@ -162,6 +165,7 @@ impl App {
         }
         self.recorder.close().await;
         writing.finished().await;
+        self.probe.close().await;
         self.store.close().await;
     }
 }

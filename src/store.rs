@@ -9,6 +9,7 @@ mod blocks;
 mod commit;
 mod grants;
 mod migrations;
+mod probe;
 mod rows;
 mod sqlite;
 
@@ -16,6 +17,7 @@ pub use access::{Change, ChangeError, Changed, Document, Reach};
 pub use audit::{EventFilter, Listed, Page, Unreadable};
 pub use commit::{Ground, PendingIntent};
 pub use migrations::{Migrated, Pending};
+pub use probe::Probe;
 pub use sqlite::{SqliteTx, SqliteWriter};
 
 use sqlx::{
@@ -177,6 +179,22 @@ impl Store {
         let read = pool().max_connections(READERS).connect_lazy_with(options.clone());
         let write = pool().max_connections(2).test_before_acquire(false).connect_lazy_with(options);
         Ok(Self::Postgres { read, write })
+    }
+
+    /// The same database, read on one connection of its own.
+    fn apart(&self) -> Self {
+        match self {
+            Self::Sqlite { read, write } => {
+                let pool = read.options().clone().max_connections(1);
+                let read = pool.connect_lazy_with(read.connect_options().as_ref().clone());
+                Self::Sqlite { read, write: write.clone() }
+            }
+            Self::Postgres { read, write } => {
+                let pool = read.options().clone().max_connections(1);
+                let read = pool.connect_lazy_with(read.connect_options().as_ref().clone());
+                Self::Postgres { read, write: write.clone() }
+            }
+        }
     }
 
     /// Starts a unit of work that only reads.

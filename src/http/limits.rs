@@ -36,7 +36,7 @@ pub struct Bounds {
     pub failures_per_minute: NonZeroU32,
     /// Failed authentications of one address at once.
     pub failures_burst: NonZeroU32,
-    /// Requests under way: as many as may wait for the audit's writer.
+    /// Requests under way: half of what may wait for the audit's writer, so that none is refused there.
     pub under_way: usize,
     /// How long an answer may take. The calls within have shorter limits of their own, which come first.
     pub answer: Duration,
@@ -54,7 +54,7 @@ impl Default for Bounds {
             requests_burst: number(100),
             failures_per_minute: number(60),
             failures_burst: number(60),
-            under_way: 1024,
+            under_way: 512,
             answer: Duration::from_secs(19),
             body: Duration::from_secs(5),
             file: Duration::from_secs(30),

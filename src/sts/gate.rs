@@ -37,7 +37,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         let per_second = const { NonZeroU32::new(500).unwrap() };
-        Self { per_second, burst: 100, at_once: 64, waiting: 192, patience: Duration::from_secs(2) }
+        Self { per_second, burst: 100, at_once: 64, waiting: 64, patience: Duration::from_secs(2) }
     }
 }
 

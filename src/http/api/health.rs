@@ -9,10 +9,10 @@ pub(in crate::http) async fn healthz() -> Json<Value> {
 
 /// A word for each part. 503 only where nothing can be issued: one dead provider among several is `degraded`.
 pub(in crate::http) async fn readyz(State(app): State<App>) -> (StatusCode, Json<Value>) {
-    let (database, migrations) = match app.store.find_pending().await {
-        Ok(Pending::Nothing) => ("ok", "ok"),
-        Ok(Pending::Migrations(_) | Pending::TooNew { .. }) => ("ok", "pending"),
-        Err(_) => ("unavailable", "unknown"),
+    let (database, migrations) = match app.probe.look().await {
+        Some(Pending::Nothing) => ("ok", "ok"),
+        Some(Pending::Migrations(_) | Pending::TooNew { .. }) => ("ok", "pending"),
+        None => ("unavailable", "unknown"),
     };
     let identity = if app.sts.identity().is_some() { "ok" } else { "unknown" };
     let issuers = app.identity.issuers();
