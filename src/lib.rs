@@ -14,6 +14,7 @@
 //! | [`clock`] | the one source of time and of ids, settable in the tests |
 //! | [`secret`] | texts that must not be seen: redacted in `Debug`, zeroed when dropped |
 //! | [`allowlist`] | the file, the plan of its changes, and the pure decision |
+//! | [`template`] | what an account needs at AWS, written out of the allowlist as CloudFormation, Terraform or JSON |
 //! | [`audit`] | the event, its canonical bytes, the signed streams, their verification and export |
 //! | [`store`] | every SQL statement, written once for SQLite and PostgreSQL, and the migrations |
 //! | [`recorder`] | the only writer of the audit: group commit, one signature a commit, receipts |
@@ -27,7 +28,7 @@
 //! | [`http`] | every route on one screen, the extractors, and the one outward error |
 //! | [`cli`] | the command line, one file for each subcommand |
 //!
-//! The first six are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
+//! The first seven are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
 //! `sts` alone, and no room below `http` knows a status code: each has a small closed error of its own, and
 //! `http/error.rs` turns every one of them into a status and a stable code.
 //!
@@ -92,3 +93,4 @@ pub mod recorder;
 pub mod secret;
 pub mod store;
 pub mod sts;
+pub mod template;

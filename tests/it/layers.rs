@@ -46,7 +46,7 @@ const CRATES: [(&str, &[&str]); 5] = [
 ];
 
 /// Rooms that do no I/O and wait for nothing.
-const PURE: [&str; 6] = ["model", "input", "secret", "allowlist", "format", "audit"];
+const PURE: [&str; 7] = ["model", "input", "secret", "allowlist", "template", "format", "audit"];
 const IMPURE: [&str; 6] = ["async fn", "tokio::", "std::fs", "std::process", "TcpStream", "reqwest::"];
 
 const MOST_LINES: usize = 600;
