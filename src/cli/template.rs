@@ -95,10 +95,10 @@ struct Common {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum FormatArg {
-    /// `CloudFormation`, YAML.
+    /// CloudFormation, YAML.
     #[value(name = "cloudformation")]
     CloudFormation,
-    /// Terraform and `OpenTofu`.
+    /// Terraform and OpenTofu.
     Terraform,
     /// The bare documents, as IAM's API has them.
     Json,

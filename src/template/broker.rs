@@ -41,12 +41,13 @@ pub fn broker(allowlist: &AllowlistFile, partition: &Partition, format: Format) 
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct Policy {
     #[serde(skip)]
     number: usize,
-    policy_name: String,
-    policy_document: Document,
+    #[serde(rename = "PolicyName")]
+    name: String,
+    #[serde(rename = "PolicyDocument")]
+    document: Document,
 }
 
 #[derive(Serialize)]
@@ -90,10 +91,10 @@ fn split(roles: &[Role], partition: &Partition) -> Result<Vec<Policy>, TemplateE
         }
         close(&mut statement, &mut documents);
     }
-    let numbered = (1..).zip(documents).map(|(number, policy_document)| Policy {
+    let numbered = (1..).zip(documents).map(|(number, document)| Policy {
         number,
-        policy_name: format!("hallpass-assume-roles-{number}"),
-        policy_document,
+        name: format!("hallpass-assume-roles-{number}"),
+        document,
     });
     Ok(numbered.collect())
 }

@@ -22,13 +22,13 @@ variable "broker_role_name" {
 {%- for policy in policies %}
 
 resource "aws_iam_policy" "assume_roles_{{ policy.number }}" {
-  name        = "{{ policy.policy_name }}"
+  name        = "{{ policy.name }}"
   description = "Lets Hallpass assume the roles of its allowlist"
 
   policy = jsonencode({
-    Version = "{{ policy.policy_document.version }}"
+    Version = "{{ policy.document.version }}"
     Statement = [
-{%- for statement in policy.policy_document.statement %}
+{%- for statement in policy.document.statement %}
       {
         Effect = "{{ statement.effect }}"
         Action = [{% for action in statement.action %}{% if !loop.first %}, {% endif %}"{{ action }}"{% endfor %}]

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const BROKER: &str = "arn:aws:iam::111122223333:role/hallpass";
 const READ_ONLY: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
 
+/// Policies by role.
+type Given<'a> = &'a [(&'a str, &'a str)];
+
 fn aws() -> Partition {
     Partition::parse("aws").unwrap()
 }
@@ -77,7 +80,7 @@ fn evaluated(text: &str, variables: &Value) -> Value {
                 roles.push(role);
             }
             "aws_iam_policy" => {
-                policies.push(json!({"PolicyName": value("name"), "PolicyDocument": document("policy")}))
+                policies.push(json!({"PolicyName": value("name"), "PolicyDocument": document("policy")}));
             }
             _ => attached.push(value("for_each")),
         }
@@ -158,7 +161,7 @@ fn what_cannot_be_right_is_refused() {
     let many: Vec<String> = (0..11).map(|number| format!("arn:aws:iam::aws:policy/P{number}")).collect();
     let many: Vec<_> = many.iter().map(|policy| ("R", policy.as_str())).collect();
     let foreign = [("R", "arn:aws-cn:iam::aws:policy/ReadOnlyAccess")];
-    let cases: [(&str, Option<&str>, &str, &[(&str, &str)], &str); 9] = [
+    let cases: [(&str, Option<&str>, &str, Given<'_>, &str); 9] = [
         ("", None, BROKER, &[], "the allowlist lists no role: add one first"),
         (&two, None, BROKER, &[], "a trust template is for one account: name one of prod, dev"),
         (&two, Some("test"), BROKER, &[], "the allowlist has no account test; it has prod, dev"),

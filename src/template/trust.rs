@@ -3,7 +3,7 @@
 use super::{BrokerArn, Format, PolicyArn, Printed, TemplateError, json};
 use crate::{
     allowlist::AllowlistFile,
-    model::{Account, AccountId, AccountRef, ExternalId, Role, RoleName, RolePath, SessionDuration},
+    model::{Account, AccountId, AccountRef, Role, RoleName, RolePath, SessionDuration},
 };
 use askama::Template;
 use serde::Serialize;
@@ -129,12 +129,8 @@ struct Condition<'a> {
 
 #[derive(Serialize)]
 struct StringEquals<'a> {
-    #[serde(rename = "sts:ExternalId", serialize_with = "exposed")]
-    external_id: &'a ExternalId,
-}
-
-fn exposed<S: serde::Serializer>(id: &&ExternalId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(id.expose())
+    #[serde(rename = "sts:ExternalId")]
+    external_id: &'a str,
 }
 
 impl<'a> TrustPolicy<'a> {
@@ -150,7 +146,7 @@ impl<'a> TrustPolicy<'a> {
         let statements = match &account.external_id {
             None => vec![statement([assume, beside].concat(), None)],
             Some(external_id) => {
-                let condition = Condition { string_equals: StringEquals { external_id } };
+                let condition = Condition { string_equals: StringEquals { external_id: external_id.expose() } };
                 let beside = (!beside.is_empty()).then(|| statement(beside, None));
                 [statement(assume, Some(condition))].into_iter().chain(beside).collect()
             }

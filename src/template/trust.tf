@@ -44,7 +44,7 @@ resource "aws_iam_role" "{{ role.id }}" {
         Principal = { AWS = "{{ statement.principal.aws }}" }
         Action    = [{% for action in statement.action %}{% if !loop.first %}, {% endif %}"{{ action }}"{% endfor %}]
 {%- if let Some(condition) = statement.condition %}
-        Condition = { StringEquals = { "sts:ExternalId" = "{{ condition.string_equals.external_id.expose() }}" } }
+        Condition = { StringEquals = { "sts:ExternalId" = "{{ condition.string_equals.external_id }}" } }
 {%- endif %}
       },
 {%- endfor %}
