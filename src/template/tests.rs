@@ -43,9 +43,11 @@ fn trust_of(
     trust(&read(allowlist, broker.partition()), &ask, format)
 }
 
-fn example(name: &str) -> String {
-    let path = format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+/// A file of deploy/.
+macro_rules! example {
+    ($name:literal) => {
+        include_str!(concat!("../../deploy/", $name))
+    };
 }
 
 /// Evaluates Terraform as far as these templates go, and gives the roles and policies as IAM's API has them.
@@ -97,29 +99,31 @@ fn parsed(printed: &Printed) -> Value {
 
 #[test]
 fn what_lies_in_deploy_is_what_is_printed() {
-    let allowlist = example("json/allowlist.toml");
+    let allowlist = example!("json/allowlist.toml");
     let given = [("ReadOnly", READ_ONLY)];
-    let trusting = trust_of(&allowlist, None, BROKER, &given, Format::Json).unwrap();
-    assert_eq!(example("json/trusting-account.json"), trusting.text, "print it anew, as allowlist.toml says");
-    let own = broker(&read(&allowlist, &aws()), &aws(), Format::Json).unwrap();
-    assert_eq!(example("json/broker.json"), own.text, "print it anew, as allowlist.toml says");
+    let trusting = trust_of(allowlist, None, BROKER, &given, Format::Json).unwrap();
+    assert_eq!(example!("json/trusting-account.json"), trusting.text, "print it anew, as allowlist.toml says");
+    let own = broker(&read(allowlist, &aws()), &aws(), Format::Json).unwrap();
+    assert_eq!(example!("json/broker.json"), own.text, "print it anew, as allowlist.toml says");
 
-    let main = |module: &str| example(&format!("terraform/{module}/main.tf"));
     let variables = json!({
         "role_name": "ReadOnly", "role_path": "/hallpass/", "role_description": "Look, don't touch",
         "max_session_duration": 14_400, "broker_arn": BROKER, "external_id": "hp-replace-me", "session_tags": true,
         "policy_arns": [READ_ONLY],
     });
-    assert_eq!(evaluated(&main("trusting-account"), &variables)["Roles"], parsed(&trusting)["Roles"]);
+    assert_eq!(
+        evaluated(example!("terraform/trusting-account/main.tf"), &variables)["Roles"],
+        parsed(&trusting)["Roles"]
+    );
     let role = "arn:aws:iam::444455556666:role/hallpass/ReadOnly";
-    let module = evaluated(&main("broker"), &json!({"role_arns": [role], "session_tags": true}));
+    let module = evaluated(example!("terraform/broker/main.tf"), &json!({"role_arns": [role], "session_tags": true}));
     assert_eq!(module["Policies"][0]["PolicyDocument"], parsed(&own)["Policies"][0]["PolicyDocument"]);
 }
 
 #[test]
 fn every_format_says_what_the_others_say() {
-    let allowlist = example("json/allowlist.toml");
-    let printed = |given, format| trust_of(&allowlist, Some("prod"), BROKER, given, format).unwrap();
+    let allowlist = example!("json/allowlist.toml");
+    let printed = |given, format| trust_of(allowlist, Some("prod"), BROKER, given, format).unwrap();
     let given: &[_] = &[("ReadOnly", READ_ONLY)];
     let expected = parsed(&printed(given, Format::Json))["Roles"].clone();
     assert_eq!(evaluated(&printed(given, Format::Terraform).text, &json!({}))["Roles"], expected);
