@@ -8,6 +8,7 @@ mod audit;
 mod config;
 mod migrate;
 mod serve;
+mod template;
 
 use clap::{Parser, Subcommand};
 use std::{
@@ -41,6 +42,7 @@ Examples:
   hallpass serve --migrate --config /etc/hallpass/hallpass.toml
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
   hallpass audit verify --config /etc/hallpass/hallpass.toml
+  hallpass template trust prod --config /etc/hallpass/hallpass.toml >prod.yaml
   HALLPASS_CONFIG=hallpass.toml HALLPASS_AWS__REGION=eu-west-1 hallpass config check
 
 Each key of the file outside [[issuers]] is also a variable, HALLPASS_<SECTION>__<KEY>; the variable wins.
@@ -53,6 +55,7 @@ enum Command {
     Config(config::Args),
     Allowlist(allowlist::Args),
     Audit(audit::Args),
+    Template(template::Args),
 }
 
 /// Reads the arguments of this process, does what they say, and reports a failure on stderr.
@@ -65,6 +68,7 @@ pub async fn run() -> ExitCode {
         Command::Config(args) => args.run(config).await,
         Command::Allowlist(args) => args.run(config).await,
         Command::Audit(args) => args.run(config).await,
+        Command::Template(args) => args.run(config).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,6 +82,12 @@ pub async fn run() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "where a command line tool reports")]
 fn report(error: &anyhow::Error) {
     eprintln!("{}", said(error));
+}
+
+/// Says beside the output what to look at twice.
+#[expect(clippy::print_stderr, reason = "what is piped on must stay clean")]
+fn warn(warning: &str) {
+    eprintln!("warning: {warning}");
 }
 
 /// An error with its causes, each said once: an error that takes its cause's words into its own has said them.

@@ -15,6 +15,7 @@
 //! | [`secret`] | texts that must not be seen: redacted in `Debug`, zeroed when dropped |
 //! | [`metrics`] | every metric with its help and its closed labels, and their text for Prometheus |
 //! | [`allowlist`] | the file, the plan of its changes, and the pure decision |
+//! | [`template`] | what an account needs at AWS, written out of the allowlist as CloudFormation, Terraform or JSON |
 //! | [`audit`] | the event, its canonical bytes, the signed streams, their verification and export |
 //! | [`store`] | every SQL statement, written once for SQLite and PostgreSQL, and the migrations |
 //! | [`recorder`] | the only writer of the audit: group commit, one signature a commit, receipts |
@@ -94,4 +95,5 @@ pub mod recorder;
 pub mod secret;
 pub mod store;
 pub mod sts;
+pub mod template;
 pub mod tls;
