@@ -72,6 +72,8 @@ pub async fn run() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // As with `head`: who reads has enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
             ExitCode::FAILURE
@@ -88,6 +90,11 @@ fn report(error: &anyhow::Error) {
 #[expect(clippy::print_stderr, reason = "what is piped on must stay clean")]
 fn warn(warning: &str) {
     eprintln!("warning: {warning}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(broken)
 }
 
 /// An error with its causes, each said once: an error that takes its cause's words into its own has said them.
