@@ -15,13 +15,14 @@ use crate::{
         AccountId, ExternalId, Partition, RoleArn, SessionDuration, SessionName, SessionPolicy, SourceIdentity, Tags,
     },
     recorder::Intent,
+    secret::Secret,
 };
 use arc_swap::ArcSwapOption;
 use aws_config::{
     BehaviorVersion, Region, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
     timeout::TimeoutConfig,
 };
-use aws_sdk_sts::types::Tag;
+use aws_sdk_sts::{config::Credentials, types::Tag};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
@@ -87,16 +88,30 @@ pub struct Sts {
 impl Sts {
     /// Reads the standard `AWS_*` variables, profiles and `AWS_ENDPOINT_URL_STS`; calls nothing yet.
     pub async fn connect(region: &str, clock: Clock) -> Self {
-        let time_outs = TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_timeout(CALL_LIMIT).build();
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
-            .timeout_config(time_outs)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(time_outs())
+            .retry_config(retries())
             // It watches downloads; these answers are two kilobytes.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .load()
             .await;
         Self::new(aws_sdk_sts::Client::new(&config), region, clock)
+    }
+
+    /// At this endpoint with these keys, as in [`Sts::connect`] otherwise; nothing is read from the environment.
+    #[must_use]
+    pub fn at(endpoint: &str, access_key_id: &str, secret: &Secret, region: &str, clock: Clock) -> Self {
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .endpoint_url(endpoint)
+            .credentials_provider(Credentials::new(access_key_id, secret.expose(), None, None, "given"))
+            .timeout_config(time_outs())
+            .retry_config(retries())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
+        Self::new(aws_sdk_sts::Client::from_conf(config), region, clock)
     }
 
     /// Over a client that is set up already: what does not come from the environment.
@@ -162,6 +177,14 @@ impl Sts {
             Err(error) => Err(StsError::of(&error, attempts.count()).hiding(call.external_id)),
         }
     }
+}
+
+fn time_outs() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_timeout(CALL_LIMIT).build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
 }
 
 /// Counts the attempts of one call.

@@ -7,12 +7,7 @@ use crate::{
     sts::Sts,
 };
 use anyhow::Context;
-use std::{
-    io::{IsTerminal, stderr},
-    path::Path,
-};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use std::path::Path;
 
 /// Run the service.
 ///
@@ -30,7 +25,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
         let config = config::load(file, config::environment())?;
-        start_log();
+        super::start_log("info");
         for hint in config.hints() {
             tracing::warn!(hint, "the configuration is allowed, but hardly meant");
         }
@@ -44,27 +39,14 @@ impl Args {
         let listener = Listener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.address()?;
         tracing::info!(%address, public_url = config.server.public_url, database = app.store.kind(), "listening");
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let told = super::told_to_stop()?;
         let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            told.await;
             tracing::info!("stopping: no new connections, finishing what was begun");
         };
         http::serve(listener, http::router(app.clone()), stop).await;
         app.close(writing).await;
         tracing::info!("stopped");
         Ok(())
-    }
-}
-
-fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    if stderr().is_terminal() {
-        log.init();
-    } else {
-        log.json().flatten_event(true).init();
     }
 }
