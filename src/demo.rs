@@ -83,7 +83,7 @@ impl Demo {
     /// The simulated STS, as the broker's user.
     #[must_use]
     pub fn sts(&self, clock: Clock) -> Sts {
-        Sts::at(&format!("http://{}", self.aws), BROKER_ACCESS_KEY_ID, &broker_secret(), REGION, clock)
+        Sts::local(&format!("http://{}", self.aws), BROKER_ACCESS_KEY_ID, &broker_secret(), REGION, clock)
     }
 
     /// The `hallpass.toml` of the service.

@@ -4,6 +4,8 @@
 //! ([`Intent`]) that the audit knows of it.
 
 mod error;
+#[cfg(feature = "demo")]
+mod local;
 mod minted;
 
 pub use error::{Missing, StsError, StsProblem};
@@ -15,14 +17,13 @@ use crate::{
         AccountId, ExternalId, Partition, RoleArn, SessionDuration, SessionName, SessionPolicy, SourceIdentity, Tags,
     },
     recorder::Intent,
-    secret::Secret,
 };
 use arc_swap::ArcSwapOption;
 use aws_config::{
     BehaviorVersion, Region, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
     timeout::TimeoutConfig,
 };
-use aws_sdk_sts::{config::Credentials, types::Tag};
+use aws_sdk_sts::types::Tag;
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
@@ -97,21 +98,6 @@ impl Sts {
             .load()
             .await;
         Self::new(aws_sdk_sts::Client::new(&config), region, clock)
-    }
-
-    /// At this endpoint with these keys, as in [`Sts::connect`] otherwise; nothing is read from the environment.
-    #[must_use]
-    pub fn at(endpoint: &str, access_key_id: &str, secret: &Secret, region: &str, clock: Clock) -> Self {
-        let config = aws_sdk_sts::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
-            .endpoint_url(endpoint)
-            .credentials_provider(Credentials::new(access_key_id, secret.expose(), None, None, "given"))
-            .timeout_config(time_outs())
-            .retry_config(retries())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .build();
-        Self::new(aws_sdk_sts::Client::from_conf(config), region, clock)
     }
 
     /// Over a client that is set up already: what does not come from the environment.

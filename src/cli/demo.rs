@@ -23,7 +23,7 @@ use std::{
 pub(super) struct Args {
     /// Where the service listens, on loopback; port 0 takes any that is free. The identity provider and AWS take the
     /// next two ports, or any.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = parse_address)]
     listen: SocketAddr,
     /// Keep everything in this folder, and go on with what is there. Without it, a temporary folder that is removed at
     /// the end.
@@ -75,6 +75,10 @@ impl Args {
         app.close(writing).await;
         print(&Demo::farewell(&folder))
     }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:8080")
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<Listener> {

@@ -38,15 +38,12 @@ impl Display for Welcome<'_> {
         let (service, issuer) = (format!("http://{listen}"), provider.issuer());
         let bearer = |name: &str| format!(r#"-H "authorization: Bearer $(curl -s {issuer}/token/{name})""#);
         let ask = |role: &str| {
-            let json = "-H 'content-type: application/json'";
             let body = format!(r#"-d '{{"role": "{role}", "reason": "INC-42"}}'"#);
-            format!("curl -sw '\\n' {service}/v1/credentials {json} \\\n     {} \\\n     {body}", bearer("alice"))
+            let json = "-H 'content-type: application/json'";
+            command([format!("curl -sw '\\n' {service}/v1/credentials"), bearer("alice"), format!("{json} {body}")])
         };
-        let audit = format!(
-            "curl -s '{service}/v1/audit/export?format=csv&principal={}' \\\n     {} | cut -d, -f1-3,5,7,8",
-            people::ALICE.principal(),
-            bearer("carol"),
-        );
+        let events = format!("'{service}/v1/audit/export?format=csv&principal={}'", people::ALICE.principal());
+        let audit = command([format!("curl -s {events}"), bearer("carol"), "| cut -d, -f1-3,5,7,8".to_owned()]);
         writeln!(
             f,
             "{LOUD}Hallpass demo{LOUD:#}: the real service, with a simulated AWS and identity provider around it."
@@ -74,6 +71,11 @@ impl Display for Welcome<'_> {
         }
         write!(f, "\nCtrl-C ends it. `hallpass demo --help` tells more.")
     }
+}
+
+/// One command on three lines.
+fn command(lines: [String; 3]) -> String {
+    lines.join(" \\\n     ")
 }
 
 /// For a shell, where it has to be.
