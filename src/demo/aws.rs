@@ -93,7 +93,8 @@ async fn set_behaviour(State(aws): State<Arc<Aws>>, text: String) -> Result<Stri
     let behaviour = Behaviour::parse(&text)
         .map_err(|Invalid(expected)| (StatusCode::UNPROCESSABLE_ENTITY, format!("Expected {expected}.\n")))?;
     aws.behaviour.store(Arc::new(behaviour));
-    Ok(format!("{behaviour}\n"))
+    let until = if behaviour == Behaviour::Normal { "" } else { ", until it is told: normal" };
+    Ok(format!("{behaviour}{until}\n"))
 }
 
 async fn call(State(aws): State<Arc<Aws>>, head: Parts, body: Bytes) -> Response {
@@ -111,9 +112,9 @@ impl Aws {
             "GetCallerIdentity" => Ok(("GetCallerIdentityResponse", "GetCallerIdentityResult", identity(&caller))),
             "AssumeRole" => {
                 let call = AssumeRole::read(&parameters)?;
-                let (session, packed) = assume::assume(&self.roles, &call, &caller, self.clock.now())?;
+                let session = assume::assume(&self.roles, &call, &caller, self.clock.now())?;
                 let session = self.logins.add(session);
-                Ok(("AssumeRoleResponse", "AssumeRoleResult", assume::result(&session, &call, packed)))
+                Ok(("AssumeRoleResponse", "AssumeRoleResult", assume::result(&session, &call)))
             }
             other => {
                 let version = parameters.find("Version").unwrap_or_default();

@@ -62,7 +62,7 @@ impl Display for Welcome<'_> {
         writeln!(f, "\n{LOUD}What is where{LOUD:#}\n")?;
         writeln!(f, "   Hallpass   {service}")?;
         writeln!(f, "   People     {people}; a token for each: {issuer}/token/bob")?;
-        writeln!(f, "   AWS        http://{aws}; make it fail: curl -X PUT http://{aws}/behaviour -d throttle")?;
+        writeln!(f, "   AWS        http://{aws}; make it throttle: curl -X PUT http://{aws}/behaviour -d throttle")?;
         let path = self.folder.path().display();
         if self.folder.is_temporary() {
             writeln!(f, "   Files      {path}, removed at the end; --data DIR keeps them")?;

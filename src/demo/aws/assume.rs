@@ -60,21 +60,16 @@ fn denied(caller: &Login, action: &str, role: &str) -> Fault {
     Fault::forbidden("AccessDenied", message)
 }
 
-/// The session that the call is given, or AWS's refusal; and how full its packed policy is, in per cent.
-pub(super) fn assume(
-    roles: &[TrustingRole],
-    call: &AssumeRole,
-    caller: &Login,
-    now: Time,
-) -> Result<(Login, Option<usize>), Fault> {
-    let packed = packed_size(call)?;
+/// The session that the call is given, or AWS's refusal.
+pub(super) fn assume(roles: &[TrustingRole], call: &AssumeRole, caller: &Login, now: Time) -> Result<Login, Fault> {
+    check_packed(call)?;
     let arn = RoleArn::parse(&call.role_arn)
         .map_err(|_| Fault::bad("ValidationError", format!("{} is invalid", call.role_arn)))?;
     let role = roles.iter().find(|role| role.arn == arn);
     let role = role.ok_or_else(|| denied(caller, "sts:AssumeRole", &call.role_arn))?;
     role.check(call, caller)?;
     let RoleArn { partition, account, name, .. } = arn;
-    let session = Login {
+    Ok(Login {
         keys: Keys::mint(),
         arn: format!("arn:{partition}:sts::{account}:assumed-role/{name}/{}", call.session_name),
         user_id: format!("AROA{}:{}", &base32(&sha256(&[call.role_arn.as_bytes()]))[..17], call.session_name),
@@ -82,12 +77,11 @@ pub(super) fn assume(
         principal: call.role_arn.clone(),
         // AWS gives whole seconds.
         ends: Time::from_seconds(now.as_micros() / 1_000_000 + i64::from(call.duration)),
-    };
-    Ok((session, packed))
+    })
 }
 
-/// AWS packs the policy and the tags together and tells only how full that is. Here it is their plain length.
-fn packed_size(call: &AssumeRole) -> Result<Option<usize>, Fault> {
+/// AWS packs the policy and the tags together, in a way of its own. Here their plain length counts.
+fn check_packed(call: &AssumeRole) -> Result<(), Fault> {
     if let Some(policy) = &call.policy
         && SessionPolicy::parse(policy).is_err()
     {
@@ -105,11 +99,11 @@ fn packed_size(call: &AssumeRole) -> Result<Option<usize>, Fault> {
         let message = format!("Packed policy consumes {percent}% of allotted space, please use smaller policy.");
         return Err(Fault::bad("PackedPolicyTooLarge", message));
     }
-    Ok((length > 0).then_some(percent))
+    Ok(())
 }
 
 /// `AssumeRoleResult`.
-pub(super) fn result(session: &Login, call: &AssumeRole, packed: Option<usize>) -> Vec<Element> {
+pub(super) fn result(session: &Login, call: &AssumeRole) -> Vec<Element> {
     let Keys { access_key_id, secret_access_key, session_token } = &session.keys;
     let token = session_token.as_ref().map_or("", |token| token.expose());
     let credentials = vec![
@@ -120,7 +114,6 @@ pub(super) fn result(session: &Login, call: &AssumeRole, packed: Option<usize>) 
     ];
     let user = vec![Element::text("AssumedRoleId", &session.user_id), Element::text("Arn", &session.arn)];
     let mut result = vec![Element::of("AssumedRoleUser", user), Element::of("Credentials", credentials)];
-    result.extend(packed.map(|percent| Element::text("PackedPolicySize", percent.to_string())));
     result.extend(call.source_identity.as_ref().map(|identity| Element::text("SourceIdentity", identity)));
     result
 }

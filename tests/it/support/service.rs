@@ -123,7 +123,7 @@ impl Plan {
 }
 
 /// Keeps what a process prints, line by line, so that its pipe never fills.
-fn keep(output: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
+pub(crate) fn keep(output: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
     let log = log.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -176,7 +176,7 @@ impl Answer {
 }
 
 impl Api {
-    fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(40)).build().unwrap();
         Self { url: url.to_owned(), client }
     }
