@@ -6,16 +6,20 @@
 mod allowlist;
 mod audit;
 mod config;
+#[cfg(feature = "demo")]
+mod demo;
 mod migrate;
 mod serve;
 mod template;
 
 use clap::{Parser, Subcommand};
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
 };
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 /// Short-lived AWS credentials for the people and tools that an allowlist names.
 ///
@@ -50,6 +54,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
     Serve(serve::Args),
     Migrate(migrate::Args),
     Config(config::Args),
@@ -63,6 +69,8 @@ pub async fn run() -> ExitCode {
     let Hallpass { config, command } = Hallpass::parse();
     let config = config.as_deref();
     let done = match command {
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => args.run(config).await,
         Command::Serve(args) => args.run(config).await,
         Command::Migrate(args) => args.run(config).await,
         Command::Config(args) => args.run(config).await,
@@ -103,6 +111,28 @@ fn said(error: &anyhow::Error) -> String {
         said if said.is_empty() => cause,
         said if said.contains(&cause) => said,
         said => format!("{said}: {cause}"),
+    })
+}
+
+/// Logs to stderr, as JSON where that is no terminal; `RUST_LOG` sets what is logged.
+fn start_log(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+}
+
+/// Ends at SIGTERM or SIGINT; neither ends the process by itself from now on.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     })
 }
 

@@ -27,6 +27,7 @@
 //! | [`config`] | the schema of `hallpass.toml`; read by `app` and `cli` alone |
 //! | [`app`] | the wiring, for the service, the commands and the tests alike |
 //! | [`http`] | every route on one screen, the extractors, and the one outward error |
+//! | `demo` | a simulated AWS and a simulated identity provider, for `hallpass demo` alone; a cargo feature, on by default |
 //! | [`cli`] | the command line, one file for each subcommand |
 //!
 //! The first seven are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
@@ -85,6 +86,8 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod evidence;
 pub mod http;
 pub mod identity;
