@@ -59,11 +59,11 @@ impl FromRequestParts<App> for Authenticated {
                 Ok(Self { caller, actor })
             }
             Err(error) => {
+                record_failure(app, arrival, &error).await?;
                 // Keys that cannot be had are nobody's guess.
                 if !matches!(error.fault(), AuthFault::KeysUnavailable) {
                     arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
                 }
-                record_failure(app, arrival, &error).await?;
                 Err(error.into())
             }
         }
