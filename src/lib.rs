@@ -24,6 +24,7 @@
 //! | [`broker`] | the use case: decide, record, assume, record, release |
 //! | [`access`] | changes to who may do what, each in one transaction with its event; who may change and read |
 //! | [`evidence`] | reading the audit: pages, exports, heads, verification |
+//! | [`tls`] | the certificate and its key: read from two files, checked, read again when they change |
 //! | [`config`] | the schema of `hallpass.toml`; read by `app` and `cli` alone |
 //! | [`app`] | the wiring, for the service, the commands and the tests alike |
 //! | [`http`] | every route on one screen, the extractors, and the one outward error |
@@ -48,16 +49,18 @@
 //!    [`Permit`](allowlist::Permit), which rests on exactly one grant, or a [`Refusal`](allowlist::Refusal). A permit may rest
 //!    on candidates kept in memory, a refusal is asked anew.
 //! 4. A refusal becomes `credentials.denied`, and the answer waits for that row.
-//! 5. A permit becomes `credentials.requested`, by [`Recorder::intend`](recorder::Recorder::intend). The transaction that
+//! 5. A permit waits for its turn, [`Sts::turn`](sts::Sts::turn): STS is asked no more than it takes, and no trusting account
+//!    has all of it. Who gets none is a `credentials.failed`, and leaves no intent.
+//! 6. It becomes `credentials.requested`, by [`Recorder::intend`](recorder::Recorder::intend). The transaction that
 //!    writes it reads the allowlist's revision: where that is another than the one decided on, the broker decides again. So a
 //!    grant that was removed on one replica is refused by every other at the next request. What comes back is an
 //!    [`Intent`](recorder::Intent).
-//! 6. [`Sts::assume_role`](sts::Sts::assume_role) asks for that intent, calls AWS, and answers with
+//! 7. [`Sts::assume_role`](sts::Sts::assume_role) asks for that intent and that turn, calls AWS, and answers with
 //!    [`Minted`](sts::Minted) credentials. No transaction is open meanwhile.
-//! 7. [`Recorder::conclude`](recorder::Recorder::conclude) writes `credentials.issued` and gives the
+//! 8. [`Recorder::conclude`](recorder::Recorder::conclude) writes `credentials.issued` and gives the
 //!    [`Receipt`](recorder::Receipt); where AWS said no, [`Recorder::abandon`](recorder::Recorder::abandon) writes
 //!    `credentials.failed`.
-//! 8. [`Minted::release`](sts::Minted::release) takes the receipt and gives [`Released`](sts::Released) credentials, which the
+//! 9. [`Minted::release`](sts::Minted::release) takes the receipt and gives [`Released`](sts::Released) credentials, which the
 //!    handler turns into the answer.
 //!
 //! Where a row cannot be written, the answer is 503, and the credentials are dropped and zeroed. An intent is also a row of
