@@ -12,6 +12,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Try Hallpass on this machine: nothing to install, nothing to configure.
 ///
@@ -55,7 +56,14 @@ impl Args {
     pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
         ensure!(file.is_none(), "the demo brings its own configuration: leave --config away");
         super::start_log("warn");
-        let stop = super::told_to_stop()?;
+        let (told, mut hangup) = (super::told_to_stop()?, signal(SignalKind::hangup())?);
+        // A terminal that is closed must not leave the folder behind.
+        let stop = async move {
+            tokio::select! {
+                () = told => {}
+                _ = hangup.recv() => {}
+            }
+        };
         check_loopback(self.listen)?;
         let listener = listen(self.listen).await?;
         let folder = Folder::open(self.data)?;

@@ -25,7 +25,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{StatusCode, request::Parts},
+    http::{HeaderValue, StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -126,7 +126,7 @@ impl Aws {
 
     fn authenticate(&self, head: &Parts, body: &[u8]) -> Result<Arc<Login>, Fault> {
         let claim = Claim::read(&head.headers)?;
-        let token = head.headers.get("x-amz-security-token").map(|token| token.as_bytes());
+        let token = head.headers.get("x-amz-security-token").map(HeaderValue::as_bytes);
         let login = self.logins.find(claim.access_key_id, token)?;
         let now = self.clock.now();
         claim.verify(head, body, &login.keys, now)?;

@@ -40,10 +40,10 @@ impl Display for Welcome<'_> {
         let ask = |role: &str| {
             let body = format!(r#"-d '{{"role": "{role}", "reason": "INC-42"}}'"#);
             let json = "-H 'content-type: application/json'";
-            command([format!("curl -sw '\\n' {service}/v1/credentials"), bearer("alice"), format!("{json} {body}")])
+            command(&[format!("curl -sw '\\n' {service}/v1/credentials"), bearer("alice"), format!("{json} {body}")])
         };
         let events = format!("'{service}/v1/audit/export?format=csv&principal={}'", people::ALICE.principal());
-        let audit = command([format!("curl -s {events}"), bearer("carol"), "| cut -d, -f1-3,5,7,8".to_owned()]);
+        let audit = command(&[format!("curl -s {events}"), bearer("carol"), "| cut -d, -f1-3,5,7,8".to_owned()]);
         writeln!(
             f,
             "{LOUD}Hallpass demo{LOUD:#}: the real service, with a simulated AWS and identity provider around it."
@@ -74,7 +74,7 @@ impl Display for Welcome<'_> {
 }
 
 /// One command on three lines.
-fn command(lines: [String; 3]) -> String {
+fn command(lines: &[String; 3]) -> String {
     lines.join(" \\\n     ")
 }
 

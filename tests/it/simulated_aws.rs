@@ -134,148 +134,132 @@ async fn minted_credentials_are_the_session_until_it_ends() {
     assert_eq!((refused.0, refused.1.as_str()), (403, "ExpiredToken"));
 }
 
-#[tokio::test]
-async fn what_aws_refuses_is_refused_in_its_words() {
+/// A call that is changed in one respect.
+type Change = Box<dyn Fn(Call) -> Call>;
+
+/// Each changed call is refused so: code, and a part of the message.
+async fn assert_refused(status: u16, cases: Vec<(Change, &str, String)>) {
     let (url, _) = start().await;
     let broker = broker(&url);
-    let denied = |action: &str, role: &str| {
-        let role = arn(role);
-        format!("User: {BROKER_ARN} is not authorized to perform: {action} on resource: {role}")
-    };
-    let constraint = |what: &str| format!("failed to satisfy constraint: Member must {what}");
-    let tags = |count: usize| move |call: Call| (0..count).fold(call, |call, n| call.tags(tag(&format!("k{n}"), "")));
-    let arns = |call: Call| {
-        let policy = PolicyDescriptorType::builder().arn("arn:aws:iam::aws:policy/ReadOnlyAccess").build();
-        call.set_policy_arns(Some(vec![policy; 11]))
-    };
-    let large = format!(r#"{{"Statement":[{{"Sid":"{}"}}]}}"#, "x".repeat(2020));
-    type Change = Box<dyn Fn(Call) -> Call>;
-    let cases: Vec<(Change, u16, &str, String)> = vec![
-        (Box::new(|c| c.external_id("wrong-id")), 403, "AccessDenied", denied("sts:AssumeRole", "Open")),
-        (Box::new(|c| c.set_external_id(None)), 403, "AccessDenied", denied("sts:AssumeRole", "Open")),
-        (Box::new(|c| c.role_arn(arn("Foreign"))), 403, "AccessDenied", denied("sts:AssumeRole", "Foreign")),
-        (Box::new(|c| c.role_arn(arn("Missing"))), 403, "AccessDenied", denied("sts:AssumeRole", "Missing")),
-        (Box::new(|c| c.role_arn(arn("Second"))), 403, "AccessDenied", denied("sts:AssumeRole", "Second")),
-        (
-            Box::new(|c| c.role_arn(arn("Untagged")).tags(tag("team", "shop"))),
-            403,
-            "AccessDenied",
-            denied("sts:TagSession", "Untagged"),
-        ),
-        (
-            Box::new(|c| c.role_arn(arn("Nameless")).source_identity("alice")),
-            403,
-            "AccessDenied",
-            denied("sts:SetSourceIdentity", "Nameless"),
-        ),
-        (Box::new(|c| c.role_arn("arn:aws:iam::1:role/Open")), 400, "ValidationError", "is invalid".to_owned()),
-        (
-            Box::new(|c| c.role_arn("too short")),
-            400,
-            "ValidationError",
-            constraint("have length greater than or equal to 20"),
-        ),
-        (
-            Box::new(|c| c.set_role_session_name(None)),
-            400,
-            "ValidationError",
-            "Value null at 'roleSessionName'".to_owned(),
-        ),
-        (
-            Box::new(|c| c.role_session_name("a")),
-            400,
-            "ValidationError",
-            constraint("have length greater than or equal to 2"),
-        ),
-        (
-            Box::new(|c| c.role_session_name("a".repeat(65))),
-            400,
-            "ValidationError",
-            constraint("have length less than or equal to 64"),
-        ),
-        (
-            Box::new(|c| c.role_session_name("a b")),
-            400,
-            "ValidationError",
-            constraint(r"satisfy regular expression pattern: [\w+=,.@-]*"),
-        ),
-        (Box::new(|c| c.role_session_name("a\u{1}<é>&")), 400, "ValidationError", "Value 'a\u{fffd}<é>&'".to_owned()),
-        (
-            Box::new(|c| c.role_session_name("a/b").source_identity("c:d")),
-            400,
-            "ValidationError",
-            "2 validation errors detected: ".to_owned(),
-        ),
-        (
-            Box::new(|c| c.source_identity("a".repeat(65))),
-            400,
-            "ValidationError",
-            constraint("have length less than or equal to 64"),
-        ),
-        (Box::new(|c| c.external_id("a".repeat(1225))), 400, "ValidationError", "at 'externalId'".to_owned()),
-        (Box::new(|c| c.external_id("a b")), 400, "ValidationError", "at 'externalId'".to_owned()),
-        (
-            Box::new(|c| c.duration_seconds(899)),
-            400,
-            "ValidationError",
-            constraint("have value greater than or equal to 900"),
-        ),
-        (
-            Box::new(|c| c.duration_seconds(43_201)),
-            400,
-            "ValidationError",
-            constraint("have value less than or equal to 43200"),
-        ),
-        (
-            Box::new(|c| c.duration_seconds(14_401)),
-            400,
-            "ValidationError",
-            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.".to_owned(),
-        ),
-        (Box::new(|c| c.policy("{")), 400, "MalformedPolicyDocument", "Syntax errors in policy.".to_owned()),
-        (Box::new(|c| c.policy(r#"{"Version":"2012-10-17"}"#)), 400, "MalformedPolicyDocument", String::new()),
-        (Box::new(|c| c.policy("x".repeat(2049))), 400, "ValidationError", "at 'policy'".to_owned()),
-        (
-            Box::new(move |c| c.policy(&large).tags(tag("team", "shop"))),
-            400,
-            "PackedPolicyTooLarge",
-            "Packed policy consumes 101% of allotted space".to_owned(),
-        ),
-        (Box::new(tags(51)), 400, "ValidationError", "at 'tags'".to_owned()),
-        (Box::new(|c| c.tags(tag("", "x"))), 400, "ValidationError", "at 'tags.1.member.key'".to_owned()),
-        (Box::new(|c| c.tags(tag(&"k".repeat(129), ""))), 400, "ValidationError", "at 'tags.1.member.key'".to_owned()),
-        (
-            Box::new(|c| c.tags(tag("k", &"v".repeat(257)))),
-            400,
-            "ValidationError",
-            "at 'tags.1.member.value'".to_owned(),
-        ),
-        (Box::new(|c| c.tags(tag("k", "a#b"))), 400, "ValidationError", "at 'tags.1.member.value'".to_owned()),
-        (
-            Box::new(|c| c.tags(tag("Team", "a")).tags(tag("team", "b"))),
-            400,
-            "InvalidParameterValue",
-            "Duplicate tag keys found.".to_owned(),
-        ),
-        (Box::new(arns), 400, "ValidationError", "at 'policyArns'".to_owned()),
-    ];
-    for (at, (change, status, code, message)) in cases.into_iter().enumerate() {
+    for (at, (change, code, message)) in cases.into_iter().enumerate() {
         let refused = refusal(change(open(&broker)).send().await);
         assert_eq!((refused.0, refused.1.as_str()), (status, code), "case {at}: {refused:?}");
         assert!(refused.2.contains(&message), "case {at}: {refused:?} lacks {message}");
     }
-    for (at, change) in [
-        Box::new(|c: Call| c) as Change,
+}
+
+#[tokio::test]
+async fn the_trust_policy_decides_who_may_do_what() {
+    let cases: [(Change, _, _); 7] = [
+        (Box::new(|c| c.external_id("wrong-id")), "sts:AssumeRole", "Open"),
+        (Box::new(|c| c.set_external_id(None)), "sts:AssumeRole", "Open"),
+        (Box::new(|c| c.role_arn(arn("Foreign"))), "sts:AssumeRole", "Foreign"),
+        (Box::new(|c| c.role_arn(arn("Missing"))), "sts:AssumeRole", "Missing"),
+        (Box::new(|c| c.role_arn(arn("Second"))), "sts:AssumeRole", "Second"),
+        (Box::new(|c| c.role_arn(arn("Untagged")).tags(tag("team", "shop"))), "sts:TagSession", "Untagged"),
+        (Box::new(|c| c.role_arn(arn("Nameless")).source_identity("alice")), "sts:SetSourceIdentity", "Nameless"),
+    ];
+    let cases = cases.map(|(change, action, role)| {
+        let role = arn(role);
+        let words = format!("User: {BROKER_ARN} is not authorized to perform: {action} on resource: {role}");
+        (change, "AccessDenied", words)
+    });
+    assert_refused(403, cases.into()).await;
+}
+
+fn many_tags(count: usize) -> Change {
+    Box::new(move |call| (0..count).fold(call, |call, n| call.tags(tag(&format!("k{n}"), ""))))
+}
+
+fn many_policies(call: Call) -> Call {
+    let policy = PolicyDescriptorType::builder().arn("arn:aws:iam::aws:policy/ReadOnlyAccess").build();
+    call.set_policy_arns(Some(vec![policy; 11]))
+}
+
+#[tokio::test]
+async fn every_parameter_has_its_limits() {
+    let over = |what: &str, limit: u32| {
+        format!("at '{what}' failed to satisfy constraint: Member must have length less than or equal to {limit}")
+    };
+    let under = |what: &str, limit: u32| {
+        format!("at '{what}' failed to satisfy constraint: Member must have length greater than or equal to {limit}")
+    };
+    let pattern = |what: &str| {
+        format!("at '{what}' failed to satisfy constraint: Member must satisfy regular expression pattern: ")
+    };
+    let value =
+        |limit: &str| format!("at 'durationSeconds' failed to satisfy constraint: Member must have value {limit}");
+    let words = str::to_owned;
+    let cases: Vec<(Change, String)> = vec![
+        (Box::new(|c| c.role_arn("arn:aws:iam::1:role/Open")), words("arn:aws:iam::1:role/Open is invalid")),
+        (Box::new(|c| c.role_arn("too short")), under("roleArn", 20)),
+        (Box::new(|c| c.role_arn(arn(&"a".repeat(2048)))), over("roleArn", 2048)),
+        (Box::new(|c| c.set_role_session_name(None)), words("Value null at 'roleSessionName'")),
+        (Box::new(|c| c.role_session_name("a")), under("roleSessionName", 2)),
+        (Box::new(|c| c.role_session_name("a".repeat(65))), over("roleSessionName", 64)),
+        (Box::new(|c| c.role_session_name("a b")), pattern("roleSessionName")),
+        (Box::new(|c| c.role_session_name("a\u{1}<é>&")), words("Value 'a\u{fffd}<é>&'")),
+        (Box::new(|c| c.role_session_name("a/b").source_identity("c:d")), words("2 validation errors detected: ")),
+        (Box::new(|c| c.source_identity("a")), under("sourceIdentity", 2)),
+        (Box::new(|c| c.source_identity("a".repeat(65))), over("sourceIdentity", 64)),
+        (Box::new(|c| c.source_identity("aws:alice")), pattern("sourceIdentity")),
+        (Box::new(|c| c.external_id("a")), under("externalId", 2)),
+        (Box::new(|c| c.external_id("a".repeat(1225))), over("externalId", 1224)),
+        (Box::new(|c| c.external_id("a b")), pattern("externalId")),
+        (Box::new(|c| c.duration_seconds(899)), value("greater than or equal to 900")),
+        (Box::new(|c| c.duration_seconds(43_201)), value("less than or equal to 43200")),
+        (Box::new(|c| c.duration_seconds(14_401)), words("exceeds the MaxSessionDuration set for this role.")),
+        (Box::new(|c| c.policy("")), under("policy", 1)),
+        (Box::new(|c| c.policy("x".repeat(2049))), over("policy", 2048)),
+        (Box::new(|c| c.policy("日本")), pattern("policy")),
+        (Box::new(many_policies), over("policyArns", 10)),
+        (many_tags(51), over("tags", 50)),
+        (Box::new(|c| c.tags(tag("", "x"))), under("tags.1.member.key", 1)),
+        (Box::new(|c| c.tags(tag(&"k".repeat(129), ""))), over("tags.1.member.key", 128)),
+        (Box::new(|c| c.tags(tag("k", &"v".repeat(257)))), over("tags.1.member.value", 256)),
+        (Box::new(|c| c.tags(tag("k", "a#b"))), pattern("tags.1.member.value")),
+        (Box::new(|c| c.set_transitive_tag_keys(Some(vec!["k".to_owned(); 51]))), over("transitiveTagKeys", 50)),
+    ];
+    let cases = cases.into_iter().map(|(change, message)| (change, "ValidationError", message));
+    assert_refused(400, cases.collect()).await;
+}
+
+#[tokio::test]
+async fn policies_and_tags_must_make_sense_and_fit_together() {
+    let large = format!(r#"{{"Statement":[{{"Sid":"{}"}}]}}"#, "x".repeat(2020));
+    let cases: Vec<(Change, _, &str)> = vec![
+        (Box::new(|c| c.policy("{")), "MalformedPolicyDocument", "Syntax errors in policy."),
+        (Box::new(|c| c.policy(r#"{"Version":"2012-10-17"}"#)), "MalformedPolicyDocument", ""),
+        (
+            Box::new(move |c| c.policy(&large).tags(tag("team", "shop"))),
+            "PackedPolicyTooLarge",
+            "Packed policy consumes 101% of allotted space",
+        ),
+        (
+            Box::new(|c| c.tags(tag("Team", "a")).tags(tag("team", "b"))),
+            "InvalidParameterValue",
+            "Duplicate tag keys found.",
+        ),
+    ];
+    let cases = cases.into_iter().map(|(change, code, message)| (change, code, message.to_owned()));
+    assert_refused(400, cases.collect()).await;
+}
+
+#[tokio::test]
+async fn what_is_within_the_limits_is_taken() {
+    let (url, _) = start().await;
+    let broker = broker(&url);
+    let cases: Vec<Change> = vec![
+        Box::new(|c| c),
         Box::new(|c| c.role_session_name("ab").source_identity("a".repeat(64)).duration_seconds(900)),
         Box::new(|c| c.role_session_name("a".repeat(64)).duration_seconds(14_400)),
-        Box::new(tags(50)),
+        many_tags(50),
         Box::new(|c| c.tags(tag("Straße.:/=+-@", "日本 ٣"))),
         Box::new(|c| c.policy("{ \"Statement\":\r\n\t[{\"Sid\":\"ÿ\"}] }")),
         Box::new(|c| c.role_arn(arn("Untagged"))),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+        Box::new(|c| c.role_arn(arn("Nameless"))),
+    ];
+    for (at, change) in cases.into_iter().enumerate() {
         change(open(&broker)).send().await.unwrap_or_else(|error| panic!("case {at}: {error:?}"));
     }
 }

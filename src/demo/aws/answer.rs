@@ -89,7 +89,9 @@ pub(super) fn answer(outcome: Result<(&'static str, &'static str, Vec<Element>),
     {
         let mut writer = XmlWriter::new(&mut document);
         let mut scope = writer.start_el(root).write_ns(NAMESPACE, None).finish();
-        elements.iter().for_each(|element| element.write(&mut scope));
+        for element in elements {
+            element.write(&mut scope);
+        }
     }
     let headers = [(header::CONTENT_TYPE.as_str(), "text/xml"), ("x-amzn-requestid", request_id)];
     (status, headers, document).into_response()

@@ -80,3 +80,26 @@ fn random<const N: usize>() -> [u8; N] {
     fill_random(&mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(keys: Keys) -> Login {
+        let account = AccountId::parse("111122223333").unwrap();
+        let text = String::new;
+        Login { keys, arn: text(), user_id: text(), account, principal: text(), ends: None }
+    }
+
+    #[test]
+    fn sessions_are_forgotten_before_they_fill_the_memory() {
+        let logins = Logins::new(login(Keys::mint()));
+        for _ in 0..2 * REMEMBERED {
+            logins.add(login(Keys::mint()));
+        }
+        assert!(logins.sessions.len() <= REMEMBERED, "{}", logins.sessions.len());
+        let last = logins.add(login(Keys::mint()));
+        let token = last.keys.session_token.as_ref().map(|token| token.expose().as_bytes());
+        assert!(logins.find(&last.keys.access_key_id, token).is_ok());
+    }
+}

@@ -60,6 +60,7 @@ pub(crate) const BROKER: [(&str, &str); 3] = [
 ];
 
 /// The real `aws` command at another AWS; what it prints, on stderr too. `None` where it is missing, and that may be.
+#[cfg(feature = "demo")]
 pub(crate) fn aws_at(url: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Option<String> {
     let Some(programs) = variable("HALLPASS_TEST_MOTO").map(PathBuf::from) else {
         skip("the AWS CLI");
