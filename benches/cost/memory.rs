@@ -1,0 +1,52 @@
+//! Memory: idle, and at its highest under full load with every cache filled.
+
+use crate::{
+    Sizes, asks,
+    ground::Ground,
+    load::Load,
+    report::{Table, Verdicts, mib},
+    service::Site,
+};
+use std::time::Duration;
+
+const AT_ONCE: usize = 256;
+/// The service keeps what it knows of 10,000 callers and roles.
+const CALLERS: usize = 12_000;
+/// Ready, and what starting left behind done with.
+const SETTLED: Duration = Duration::from_secs(2);
+
+const IDLE: u64 = 40 * 1024 * 1024;
+const LOADED: u64 = 120 * 1024 * 1024;
+
+pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdicts) {
+    let callers = CALLERS.min(sizes.calls * 3);
+    let mut table = Table::new(2, &["database", "when", "resident", "goal", ""]);
+    let mut done = Vec::new();
+    for (round, mut site) in Site::on_each(ground, "memory").await.into_iter().enumerate() {
+        let service = site.serve();
+        tokio::time::sleep(SETTLED).await;
+        let idle = service.process.memory("VmRSS");
+        let new = asks::never_seen(&ground.issuer, &format!("memory-{round}"), callers);
+        site.issue(&[&service], &new, Load::AtOnce(AT_ONCE), callers).await;
+        site.issue(&[&service], &new, Load::AtOnce(AT_ONCE), sizes.calls).await;
+        let highest = service.process.memory("VmHWM");
+        tokio::time::sleep(SETTLED).await;
+        let after = service.process.memory("VmRSS");
+        for (when, bytes, most) in
+            [("idle", idle, Some(IDLE)), ("highest, 256 at once", highest, Some(LOADED)), ("idle again", after, None)]
+        {
+            table.row([
+                site.database.kind().to_owned(),
+                when.to_owned(),
+                mib(bytes),
+                most.map(|most| format!("≤ {}", mib(most))).unwrap_or_default(),
+                most.map(|most| verdicts.on(bytes <= most)).unwrap_or_default(),
+            ]);
+        }
+        done.push((site, service));
+    }
+    table.show(&format!("memory, with {callers} callers"));
+    for (site, service) in done {
+        site.verify(vec![service]).await;
+    }
+}
