@@ -1,16 +1,18 @@
 //! The CPU of an issuance ÷ that of the bare call, and how many there are in a second.
 
 use crate::{
-    Sizes, asks, floor,
+    Scale, asks, floor,
     ground::Ground,
-    http::Asker,
-    load::{self, Load, Run},
-    process::{Meter, Process, ratio},
-    report::{Table, Verdicts, middle, middle_of, rounds, us},
+    http::{Answering, Requests},
+    load::{Load, Run},
+    process::{Process, ratio},
+    report::{Table, Verdicts, middle, middle_of, ms, rounds, us},
     service::{Service, Site},
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+const SEEN: &str = "seen before";
+const NEW: &str = "never seen";
 const AT_ONCE: [usize; 4] = [1, 8, 64, 256];
 /// Where callers are asked for whom no cache knows.
 const NEW_CALLERS_AT_ONCE: usize = 64;
@@ -30,7 +32,7 @@ struct Case {
     issued: Vec<Vec<Run>>,
 }
 
-pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdicts) {
+pub(crate) async fn measure(ground: &Ground, scale: &Scale, verdicts: &mut Verdicts) {
     let mut sites = Site::on_each(ground, "cpu").await;
     let services: Vec<Service> = sites.iter().map(Site::serve).collect();
     let usual = asks::usual(&ground.issuer);
@@ -39,19 +41,17 @@ pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdi
     }
     let constant = floor::start_constant();
     let mut cases = Vec::new();
-    for (callers, at_once) in
-        AT_ONCE.map(|at_once| ("seen before", at_once)).into_iter().chain([("never seen", NEW_CALLERS_AT_ONCE)])
-    {
+    for (callers, at_once) in AT_ONCE.map(|at_once| (SEEN, at_once)).into_iter().chain([(NEW, NEW_CALLERS_AT_ONCE)]) {
         let load = Load::AtOnce(at_once);
-        let calls = if at_once == 1 { sizes.calls / 2 } else { sizes.calls };
+        let calls = if at_once == 1 { scale.calls / 2 } else { scale.calls };
         let mut case = Case { callers, at_once, bare: vec![], constant: vec![], issued: vec![vec![]; sites.len()] };
-        for round in 0..sizes.rounds {
+        for round in 0..scale.rounds {
             let requests = match callers {
-                "never seen" => asks::never_seen(&ground.issuer, &format!("new-{round}"), calls),
+                NEW => asks::never_seen(&ground.issuer, &format!("new-{round}"), calls),
                 _ => usual.clone(),
             };
-            case.constant.push(ask_constant(&constant, &requests, load, calls).await);
-            case.bare.push(floor::bare(&ground.sts, load, calls));
+            case.constant.push(ask_constant(&constant, &requests, load, calls * floor::MORE).await);
+            case.bare.push(floor::bare(&ground.sts, load, calls * floor::MORE));
             for ((site, service), runs) in sites.iter_mut().zip(&services).zip(&mut case.issued) {
                 runs.push(site.issue(&[service], &requests, load, calls).await);
             }
@@ -68,17 +68,12 @@ pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdi
 
 async fn ask_constant(
     (process, address): &(Process, SocketAddr),
-    requests: &std::sync::Arc<crate::http::Requests>,
+    requests: &Arc<Requests>,
     load: Load,
     calls: usize,
 ) -> Run {
-    let mut askers = Vec::new();
-    for _ in 0..load.callers() {
-        askers.push(Asker::open(*address, requests).await);
-    }
-    let meter = Meter::start(vec![process], None);
-    let (took, _) = load::run(load, askers, calls).await;
-    Run::of(&meter.read(), took)
+    let answering = Answering { addresses: vec![*address], processes: vec![process], postmaster: None };
+    answering.ask(requests, load, calls).await.0
 }
 
 fn show_floors(cases: &[Case]) {
@@ -86,7 +81,7 @@ fn show_floors(cases: &[Case]) {
         0,
         &["at once", "AssumeRole, CPU", "a second", "axum's constant, CPU", "a second", "the asker's CPU"],
     );
-    for case in cases.iter().filter(|case| case.callers == "seen before") {
+    for case in cases.iter().filter(|case| case.callers == SEEN) {
         let rate = |runs| format!("{:.0}", 1.0 / middle(runs, |run| run.apart).as_secs_f64());
         table.row([
             case.at_once.to_string(),
@@ -140,11 +135,11 @@ fn show_rates(cases: &[Case], sites: &[Site], verdicts: &mut Verdicts) {
     let mut table = Table::new(1, &head);
     for (which, site) in sites.iter().enumerate() {
         let (mut best, mut full) = (None, false);
-        for case in cases.iter().filter(|case| case.callers == "seen before") {
+        for case in cases.iter().filter(|case| case.callers == SEEN) {
             let runs = &case.issued[which];
             let rates: Vec<f64> = runs.iter().map(|run| 1.0 / run.apart.as_secs_f64()).collect();
             let rate = middle_of(&rates);
-            let cores = |used: fn(&Run) -> std::time::Duration| {
+            let cores = |used: fn(&Run) -> Duration| {
                 middle_of(&runs.iter().map(|run| ratio(used(run), run.apart)).collect::<Vec<_>>())
             };
             let busy = middle_of(&runs.iter().map(|run| run.busy).collect::<Vec<_>>());
@@ -157,8 +152,8 @@ fn show_rates(cases: &[Case], sites: &[Site], verdicts: &mut Verdicts) {
                 site.database.kind().to_owned(),
                 case.at_once.to_string(),
                 rounds(&rates, 0),
-                crate::report::ms(middle(runs, |run| run.median)),
-                crate::report::ms(middle(runs, |run| run.late)),
+                ms(middle(runs, |run| run.median)),
+                ms(middle(runs, |run| run.late)),
                 format!("{:.2}", cores(|run| run.cpu)),
                 format!("{:.2}", cores(|run| run.server)),
                 format!("{:.2}", cores(|run| run.own)),

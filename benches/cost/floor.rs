@@ -11,6 +11,8 @@ use axum::{Router, body::Bytes, routing::post};
 use serde_json::json;
 use std::{process::Stdio, time::Instant};
 
+/// As cheap as these are, it takes so many more calls to see their CPU through ticks of 10 ms.
+pub(crate) const MORE: usize = 4;
 /// Calls before those that count: every connection is open then.
 const WARM_UP: usize = 1000;
 /// The simulated STS, in a process of its own.

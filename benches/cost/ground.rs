@@ -71,6 +71,10 @@ impl Ground {
     pub(crate) async fn postgres_database(&self, name: &str) -> Option<Database> {
         let Cluster { url, postmaster } = self.cluster.as_ref()?;
         let mut connection = PgConnection::connect(url).await.unwrap();
+        for setting in ["SHOW fsync", "SHOW synchronous_commit", "SHOW full_page_writes"] {
+            let value: String = sqlx::query_scalar(setting).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(value, "on", "{setting}: nothing is durable otherwise");
+        }
         QueryBuilder::new("CREATE DATABASE ").push(name).build().execute(&mut connection).await.unwrap();
         let url = format!("{}/{name}", url.rsplit_once('/').unwrap().0);
         Some(Database { folder: self.folder_of(name, "postgres"), url, postmaster: Some(*postmaster) })
@@ -105,10 +109,6 @@ impl Sql {
         if database.postmaster.is_some() {
             let mut connection = PgConnection::connect(&database.url).await.unwrap();
             sqlx::raw_sql("SET synchronous_commit = on").execute(&mut connection).await.unwrap();
-            for setting in ["SHOW fsync", "SHOW synchronous_commit", "SHOW full_page_writes"] {
-                let value: String = sqlx::query_scalar(setting).fetch_one(&mut connection).await.unwrap();
-                assert_eq!(value, "on", "{setting}: nothing is durable otherwise");
-            }
             return Self::Postgres(connection);
         }
         let options: SqliteConnectOptions = database.url.parse().unwrap();

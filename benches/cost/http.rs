@@ -1,7 +1,10 @@
 //! The cheapest client there is: one kept connection, requests made beforehand. It shares the machine with what it
 //! measures.
 
-use crate::load::Call;
+use crate::{
+    load::{self, Call, Load, Run},
+    process::{Meter, Process},
+};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, StatusCode,
@@ -53,11 +56,11 @@ impl Connection {
 pub(crate) struct Asker {
     connection: Connection,
     requests: Arc<Requests>,
-    pub(crate) answers: Vec<Bytes>,
+    answers: Vec<Bytes>,
 }
 
 impl Asker {
-    pub(crate) async fn open(address: SocketAddr, requests: &Arc<Requests>) -> Self {
+    async fn open(address: SocketAddr, requests: &Arc<Requests>) -> Self {
         Self { connection: Connection::open(address).await, requests: requests.clone(), answers: Vec::new() }
     }
 }
@@ -68,5 +71,26 @@ impl Call for Asker {
         let (status, body) = self.connection.ask(request).await;
         assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
         self.answers.push(body);
+    }
+}
+
+/// Who answers: where, by which processes, and with the help of which database server.
+pub(crate) struct Answering<'a> {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) processes: Vec<&'a Process>,
+    pub(crate) postmaster: Option<u32>,
+}
+
+impl Answering<'_> {
+    /// Makes these requests in turn, of all that answer in turn; returns what came back, too.
+    pub(crate) async fn ask(self, requests: &Arc<Requests>, load: Load, calls: usize) -> (Run, Vec<Bytes>) {
+        let mut askers = Vec::new();
+        for number in 0..load.callers() {
+            askers.push(Asker::open(self.addresses[number % self.addresses.len()], requests).await);
+        }
+        let meter = Meter::start(self.processes, self.postmaster);
+        let (took, askers) = load::run(load, askers, calls).await;
+        let run = Run::of(&meter.read(), took);
+        (run, askers.into_iter().flat_map(|asker| asker.answers).collect())
     }
 }

@@ -1,11 +1,11 @@
 //! What Hallpass adds to the time of the bare call, at a pace that leaves the machine room.
 
 use crate::{
-    Sizes, asks, floor,
+    Scale, asks, floor,
     ground::Ground,
     load::{Load, Run},
     process::ratio,
-    report::{Table, Verdicts, middle, ms, rounds},
+    report::{Table, Verdicts, middle, ms, rounds, us},
     service::{Service, Site},
 };
 use std::time::Duration;
@@ -16,8 +16,8 @@ const COMMITS: usize = 1000;
 const TIMES: u32 = 3;
 const ALLOWANCE: Duration = Duration::from_millis(1);
 
-pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdicts) {
-    let calls = sizes.calls / 2;
+pub(crate) async fn measure(ground: &Ground, scale: &Scale, verdicts: &mut Verdicts) {
+    let calls = scale.calls / 2;
     let mut sites = Site::on_each(ground, "latency").await;
     let services: Vec<Service> = sites.iter().map(Site::serve).collect();
     let disks = ground.databases("commits").await;
@@ -27,7 +27,7 @@ pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdi
     }
     let mut bare = Vec::new();
     let (mut commits, mut issued) = (vec![vec![]; sites.len()], vec![vec![]; sites.len()]);
-    for _ in 0..sizes.rounds {
+    for _ in 0..scale.rounds {
         bare.push(floor::bare(&ground.sts, PACE, calls));
         for (which, (site, service)) in sites.iter_mut().zip(&services).enumerate() {
             commits[which].push(floor::commit_rows(&disks[which], COMMITS).await);
@@ -41,7 +41,7 @@ pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdi
             format!("{:.0}", 1.0 / middle(commits, |run| run.apart).as_secs_f64()),
             ms(middle(commits, |run| run.median)),
             ms(middle(commits, |run| run.late)),
-            crate::report::us(middle(commits, |run| run.server)),
+            us(middle(commits, |run| run.server)),
         ]);
     }
     floors.show("the floor: one row a commit, one after the other");

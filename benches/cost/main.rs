@@ -33,7 +33,8 @@ use clap::{Parser, ValueEnum};
 use ground::Ground;
 use load::Load;
 use report::{Verdicts, say};
-use std::path::PathBuf;
+use std::{path::PathBuf, thread};
+use tokio::runtime::Builder;
 
 #[derive(Parser)]
 enum Role {
@@ -52,7 +53,7 @@ struct Measure {
     /// What to measure; all of it where nothing is named.
     parts: Vec<Part>,
     #[command(flatten)]
-    sizes: Sizes,
+    scale: Scale,
     /// On one database only.
     #[arg(long)]
     on: Option<Kind>,
@@ -72,7 +73,7 @@ struct Measure {
 
 /// How much is measured.
 #[derive(clap::Args)]
-struct Sizes {
+struct Scale {
     /// Calls in a round.
     #[arg(long, default_value_t = 4000, value_parser = at_least_a_hundred)]
     calls: usize,
@@ -105,16 +106,25 @@ enum Kind {
     Postgres,
 }
 
-// One worker: those who ask shall leave the machine to what they measure.
-#[tokio::main(worker_threads = 1)]
-async fn main() {
+fn main() {
     report::say_first_panic();
-    match Role::parse() {
-        Role::Measure(measure) => measure.run().await,
-        Role::Sts => announce(&floor::simulate_sts().await).await,
-        Role::Constant => announce(&floor::answer_a_constant().await).await,
-        Role::Bare { load, calls } => say(&serde_json::to_string(&floor::call_barely(load, calls).await).unwrap()),
-    }
+    let role = Role::parse();
+    let cores = thread::available_parallelism().unwrap().get();
+    let workers = match role {
+        // Those who ask shall leave the machine to what they measure.
+        Role::Measure(_) => 1,
+        // As many as the service has: more would cost more.
+        _ => cores.div_ceil(2),
+    };
+    let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
+    runtime.block_on(async {
+        match role {
+            Role::Measure(measure) => measure.run().await,
+            Role::Sts => announce(&floor::simulate_sts().await).await,
+            Role::Constant => announce(&floor::answer_a_constant().await).await,
+            Role::Bare { load, calls } => say(&serde_json::to_string(&floor::call_barely(load, calls).await).unwrap()),
+        }
+    });
 }
 
 /// Says where it listens, and stays.
@@ -125,32 +135,32 @@ async fn announce(address: &str) {
 
 impl Measure {
     async fn run(self) {
-        let Self { parts, sizes, on, folder, postgres, cluster, data } = self;
+        let Self { parts, scale, on, folder, postgres, cluster, data } = self;
         let postgres = postgres.as_deref().zip(cluster.as_deref()).filter(|_| on != Some(Kind::Sqlite));
         let ground = Ground::prepare(&folder, on != Some(Kind::Postgres), postgres).await;
         let wanted = |part| parts.contains(&part) || (parts.is_empty() && part != Part::Profile);
-        say(&format!("the middle of {} rounds of {} calls, every issuance another one", sizes.rounds, sizes.calls));
+        say(&format!("the middle of {} rounds of {} calls, every issuance another one", scale.rounds, scale.calls));
         let mut verdicts = Verdicts::default();
         if wanted(Part::Cpu) {
-            cpu::measure(&ground, &sizes, &mut verdicts).await;
+            cpu::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Latency) {
-            latency::measure(&ground, &sizes, &mut verdicts).await;
+            latency::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Replicas) {
-            replicas::measure(&ground, &sizes, &mut verdicts).await;
+            replicas::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Grants) {
-            grants::measure(&ground, &sizes, &mut verdicts).await;
+            grants::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Memory) {
-            memory::measure(&ground, &sizes, &mut verdicts).await;
+            memory::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Start) {
-            start::measure(&ground, &sizes, &mut verdicts).await;
+            start::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Profile) {
-            profile::measure(&ground, &sizes, &data).await;
+            profile::measure(&ground, &scale, &data).await;
         }
         verdicts.close();
     }

@@ -1,7 +1,7 @@
 //! Several replicas on one PostgreSQL server: in all no fewer issuances than by one.
 
 use crate::{
-    Sizes, asks,
+    Scale, asks,
     ground::Ground,
     load::{Load, Run},
     process::ratio,
@@ -12,7 +12,7 @@ use crate::{
 const REPLICAS: [usize; 3] = [1, 3, 6];
 const AT_ONCE: [usize; 2] = [64, 256];
 
-pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdicts) {
+pub(crate) async fn measure(ground: &Ground, scale: &Scale, verdicts: &mut Verdicts) {
     let Some(database) = ground.postgres_database("replicas").await else {
         return say("\n== replicas: not without PostgreSQL");
     };
@@ -38,9 +38,9 @@ pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdi
     let mut table = Table::new(0, &head);
     for at_once in AT_ONCE {
         let mut runs: [Vec<Run>; 3] = Default::default();
-        for _ in 0..sizes.rounds {
+        for _ in 0..scale.rounds {
             for (replicas, runs) in REPLICAS.into_iter().zip(&mut runs) {
-                runs.push(site.issue(&services_of(replicas), &usual, Load::AtOnce(at_once), sizes.calls).await);
+                runs.push(site.issue(&services_of(replicas), &usual, Load::AtOnce(at_once), scale.calls).await);
             }
         }
         let rates = |runs: &[Run]| runs.iter().map(|run| 1.0 / run.apart.as_secs_f64()).collect::<Vec<_>>();

@@ -3,9 +3,10 @@
 use crate::{
     asks,
     ground::{Database, Ground, Sql},
-    http::{Asker, Requests},
-    load::{self, Load, Run},
-    process::{Meter, Process, hallpass},
+    http::{Answering, Requests},
+    load::{Load, Run},
+    process::{Process, hallpass},
+    report::say,
 };
 use hyper::body::Bytes;
 use serde::Deserialize;
@@ -39,7 +40,7 @@ pub(crate) struct Site {
 /// A running replica. It is killed when dropped.
 pub(crate) struct Service {
     pub(crate) process: Process,
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     /// From its start to the first 200 of `/readyz`.
     pub(crate) ready_after: Duration,
 }
@@ -120,15 +121,12 @@ impl Site {
         load: Load,
         calls: usize,
     ) -> (Run, Vec<Bytes>) {
-        let mut askers = Vec::new();
-        for number in 0..load.callers() {
-            askers.push(Asker::open(services[number % services.len()].address, requests).await);
-        }
-        let processes = services.iter().map(|service| &service.process).collect();
-        let meter = Meter::start(processes, self.database.postmaster());
-        let (took, askers) = load::run(load, askers, calls).await;
-        let run = Run::of(&meter.read(), took);
-        (run, askers.into_iter().flat_map(|asker| asker.answers).collect())
+        let answering = Answering {
+            addresses: services.iter().map(|service| service.address).collect(),
+            processes: services.iter().map(|service| &service.process).collect(),
+            postmaster: self.database.postmaster(),
+        };
+        answering.ask(requests, load, calls).await
     }
 
     /// As [`Site::ask`], for credentials: every answer must be such that no other answer was.
@@ -156,7 +154,7 @@ impl Site {
         assert!(lost.is_empty(), "{} issuances are lost, such as {}", lost.len(), lost[0]);
         assert_eq!(recorded.len(), self.answered.len(), "issuances on record, and those that were answered");
         let said = self.run(&["audit", "verify"]);
-        crate::report::say(&format!(
+        say(&format!(
             "{}, after kill -9: {} issuances, each on record; audit verify: {}",
             self.database.kind(),
             recorded.len(),

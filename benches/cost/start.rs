@@ -1,7 +1,7 @@
 //! From the start of the process until it can issue, beyond what its slowest dependency takes to answer.
 
 use crate::{
-    Sizes, asks,
+    Scale, asks,
     ground::{Database, Ground, Sql},
     http::{Connection, get},
     report::{Table, Verdicts, ms},
@@ -17,9 +17,9 @@ use std::{
 const STARTS: u8 = 5;
 const MOST: Duration = Duration::from_millis(100);
 
-pub(crate) async fn measure(ground: &Ground, sizes: &Sizes, verdicts: &mut Verdicts) {
+pub(crate) async fn measure(ground: &Ground, scale: &Scale, verdicts: &mut Verdicts) {
     let head = ["database", "ready after", "database", "STS", "issuer", "beyond the slowest", "goal", ""];
-    let starts = STARTS.saturating_mul(sizes.rounds);
+    let starts = STARTS.saturating_mul(scale.rounds);
     let mut table = Table::new(1, &head);
     for database in ground.databases("start").await {
         let site = Site::prepare(ground, database, &asks::allowlist());
