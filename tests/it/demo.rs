@@ -14,6 +14,7 @@ use std::{
     process::{Command, Stdio},
     sync::{Arc, Mutex},
 };
+use tempfile::TempDir;
 
 /// A running demo.
 struct Demo {
@@ -22,6 +23,8 @@ struct Demo {
     welcome: String,
     printed: Arc<Mutex<Vec<String>>>,
     log: Arc<Mutex<Vec<String>>>,
+    /// For its temporary folder: a test that fails kills it, and nothing of it stays.
+    temporary: TempDir,
 }
 
 fn demo(arguments: &[&str]) -> Command {
@@ -42,6 +45,8 @@ fn hallpass(arguments: &[&str]) -> Command {
 impl Demo {
     fn start(arguments: &[&str]) -> Self {
         let mut command = demo(&[&["--listen", "127.0.0.1:0"], arguments].concat());
+        let temporary = tempfile::tempdir().unwrap();
+        command.env("TMPDIR", temporary.path());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::default();
         keep(child.stderr.take().unwrap(), &log);
@@ -52,7 +57,7 @@ impl Demo {
         }
         let printed = Arc::default();
         keep(out, &printed);
-        Self { process: Killed(child), welcome, printed, log }
+        Self { process: Killed(child), welcome, printed, log, temporary }
     }
 
     /// The commands to paste, each with all its lines.
@@ -131,7 +136,9 @@ fn what_it_prints_works_as_printed() {
     let shown = shown
         .into_iter()
         .fold(demo.welcome.clone(), |shown, (name, word)| shown.replace(demo.address(name), &format!("http://{word}")));
-    let folder = shown[shown.find("/tmp").unwrap_or(0)..].split(',').next().unwrap().to_owned();
+    let files = shown.lines().find_map(|line| line.strip_prefix("   Files")).unwrap();
+    let folder = files.split(',').next().unwrap().trim().to_owned();
+    assert!(Path::new(&folder).starts_with(demo.temporary.path()), "{folder}");
     assert!(Path::new(&folder).join("hallpass.db").exists(), "{folder}");
     insta::assert_snapshot!(shown.replace(&folder, "FOLDER"), @r#"
     Hallpass demo: the real service, with a simulated AWS and identity provider around it.
