@@ -25,7 +25,7 @@ use std::{sync::Arc, time::Instant};
 use tokio_util::task::TaskTracker;
 
 /// How many answers of the allowlist are kept in memory. Each is good only while the revision stands.
-const KEPT_CANDIDATES: usize = 10_000;
+const KEPT_CANDIDATES: usize = 5_000;
 /// How often a decision is made anew because the allowlist changes under it.
 const DECISIONS: u32 = 5;
 

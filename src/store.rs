@@ -151,9 +151,9 @@ impl Store {
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_LIMIT).test_before_acquire(false);
         let read = pool.max_connections(READERS).connect_lazy_with(options.clone());
-        // The ends of all the indexes stay at hand, in KiB; and the pages that every commit writes go from the log to the
-        // database once for many commits.
-        let options = options.pragma("cache_size", "-16384").pragma("wal_autocheckpoint", "8000");
+        // The ends of all the indexes stay at hand, in KiB. And the log is brought into the database by `checkpoint`, unless
+        // that has not come to it for so many pages.
+        let options = options.pragma("cache_size", "-8192").pragma("wal_autocheckpoint", "16000");
         Self::Sqlite { read, write: SqliteWriter::new(options) }
     }
 
@@ -215,12 +215,17 @@ impl Store {
         })
     }
 
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut tx = self.read().await?;
-        on!(&mut tx, |conn| {
-            sqlx::query("SELECT 1").execute(conn).await?;
-        })
+    /// Brings the log's pages into the database on the side, where that is SQLite: at the end of a commit, where SQLite would
+    /// do it by itself, it holds up all who wait for that commit.
+    pub fn checkpoint(&self) {
+        if let Self::Sqlite { read, .. } = self {
+            let read = read.clone();
+            tokio::spawn(async move {
+                if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&read).await {
+                    tracing::debug!(%error, "the log's pages stay where they are for now");
+                }
+            });
+        }
     }
 
     /// What backs it, for people: `SQLite` or `PostgreSQL`.

@@ -31,6 +31,8 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 const CHANGE_LIMIT: Duration = Duration::from_secs(30);
 /// How often folded floods, heads and orphans are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// After so many rows SQLite's log is brought into the database. Each writes up to ten of its pages.
+const CHECKPOINT_EVERY: usize = 500;
 /// Heads are repeated after this long, where something happened.
 const HEADS_EVERY: Duration = Duration::from_mins(1);
 /// An intent without an outcome for this long is called unknown.
@@ -54,6 +56,7 @@ pub(super) struct Writer {
     owed: Vec<Event>,
     last_list: Option<Time>,
     rows_since_list: usize,
+    rows_since_checkpoint: usize,
 }
 
 /// A commit whose end was not seen: either the stream stands where it stood, or where the commit left it.
@@ -96,6 +99,7 @@ impl Writer {
             owed,
             last_list,
             rows_since_list,
+            rows_since_checkpoint: 0,
         }
     }
 
@@ -290,6 +294,11 @@ impl Writer {
     }
 
     fn go_on(&mut self, batch: Batch) {
+        self.rows_since_checkpoint += batch.rows.len();
+        if self.rows_since_checkpoint >= CHECKPOINT_EVERY {
+            self.rows_since_checkpoint = 0;
+            self.store.checkpoint();
+        }
         self.metrics.rows_kept(batch.rows.len());
         self.rows_since_list += batch.rows.len();
         if let Some(at) = batch.listed_heads {
