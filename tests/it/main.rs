@@ -12,6 +12,7 @@ mod ground;
 mod layers;
 mod limits;
 mod metrics;
+mod openapi;
 mod outage;
 mod reading;
 mod recorder;
