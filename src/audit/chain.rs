@@ -200,7 +200,7 @@ pub struct SignedHead {
     /// The head.
     #[serde(flatten)]
     pub head: Head,
-    /// By the audit key, over [`Head::signed_text`].
+    /// By the audit key, over stream, number and hash: `Head::signed_text`.
     pub signature: Signature,
     /// When the row was written; for people, not part of what is signed.
     #[serde(skip_serializing_if = "Option::is_none")]

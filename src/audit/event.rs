@@ -172,6 +172,7 @@ pub enum Purpose {
 /// stand in the order of their names: so serde writes them as RFC 8785 wants them, at a fifteenth of the cost of
 /// sorting them for every record.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(description = "What happened, with every member always there; what is not known is null.")]
 #[expect(missing_docs, reason = "the contract's table names the members one by one")]
 pub struct Event {
     pub access_key_id: Option<String>,

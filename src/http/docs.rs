@@ -39,7 +39,6 @@ pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, Error> {
 }
 
 fn answer(media_type: &'static str, body: impl IntoResponse) -> Response {
-    let mut response = body.into_response();
     let headers = [
         (header::CONTENT_TYPE, media_type),
         (header::CACHE_CONTROL, "public, max-age=300"),
@@ -48,6 +47,5 @@ fn answer(media_type: &'static str, body: impl IntoResponse) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
-    response.headers_mut().extend(headers.map(|(name, value)| (name, HeaderValue::from_static(value))));
-    response
+    (headers, body).into_response()
 }

@@ -5,6 +5,7 @@ mod problems;
 mod words;
 
 pub(super) use problems::ProblemBody;
+pub(super) use words::{address, groups};
 
 use axum::{
     http::{HeaderValue, header},
@@ -60,14 +61,12 @@ pub(super) fn frame() -> utoipa::openapi::OpenApi {
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let mut document = super::described().into_openapi();
     problems::complete(&mut document);
-    let mut text = document.to_pretty_json().unwrap_or_default();
-    text.push('\n');
-    text
+    document.to_json().unwrap_or_default()
 });
 
 /// This description.
 ///
-/// OpenAPI 3.1, in JSON; `/docs` is a page to read it.
+/// `OpenAPI` 3.1, in JSON; `/docs` is a page to read it.
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "openapi", tag = "service", security(()),
     responses((status = 200, description = "The document", body = Object)),

@@ -3,12 +3,26 @@
 use crate::support::{
     app::{Persona::Anonymous, TestApp},
     database::{TestDb, on_both},
+    issuer::{Alg, Issuer},
+    service::Plan,
+    skip,
+    sts::FakeSts,
     variable,
+    world::{ACCOUNT, allowlist},
 };
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
-on_both!(the_description_in_docs_is_the_one_that_is_served, every_answer_is_described, the_page_asks_nobody_else);
+on_both!(
+    the_description_in_docs_is_the_one_that_is_served,
+    every_answer_is_described,
+    the_page_asks_nobody_else,
+    what_is_answered_is_what_is_described
+);
 
 /// `HALLPASS_TEST_WRITE=1 tests/run openapi` writes it anew.
 async fn the_description_in_docs_is_the_one_that_is_served(db: &TestDb) {
@@ -16,11 +30,12 @@ async fn the_description_in_docs_is_the_one_that_is_served(db: &TestDb) {
     let served = test.get("/openapi.json", Anonymous).await;
     assert_eq!((served.status, served.header("content-type")), (200, "application/json"));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    let text = serde_json::to_string_pretty(&served.body()).unwrap() + "\n";
     if variable("HALLPASS_TEST_WRITE").is_some() {
-        fs::write(&path, &served.text).unwrap();
+        fs::write(&path, &text).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == served.text, "docs/openapi.json is stale: HALLPASS_TEST_WRITE=1 tests/run openapi");
+    assert!(kept == text, "docs/openapi.json is stale: HALLPASS_TEST_WRITE=1 tests/run openapi");
     test.close().await;
 }
 
@@ -78,4 +93,38 @@ async fn the_page_asks_nobody_else(db: &TestDb) {
         assert_eq!(test.get(path, Anonymous).await.status, 404, "{path}");
     }
     test.close().await;
+}
+
+/// A stranger to the code reads the description and asks what it says can be asked, and what it says cannot.
+async fn what_is_answered_is_what_is_described(db: &TestDb) {
+    let Some(tools) = variable("HALLPASS_TEST_MOTO").map(PathBuf::from) else { return skip("schemathesis") };
+    let (sts, issuer) = (FakeSts::start().await, Issuer::start(Alg::Es256).await);
+    let (alice, admin) = (issuer.person("alice@example.com", &[]), issuer.person("admin@example.com", &[]));
+    let plan = Plan::new(db, &issuer.url, &sts.url).with("HALLPASS_SERVER__TRUSTED_PROXIES", r#"["127.0.0.1/32"]"#);
+    let service = plan.start().await;
+    // Every duration that a request may name is one to be had.
+    let allowlist = allowlist(ACCOUNT, &["ReadOnly"]).replace("\n[[grant]]", "\nmax_duration = \"12h\"\n[[grant]]");
+    service.api.apply(&allowlist, &admin).await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis");
+    let mut findings = Vec::new();
+    for (who, token) in [("nobody", ""), ("alice", &alice), ("admin", &admin)] {
+        let mut command = Command::new(tools.join("schemathesis"));
+        command.args(["--config-file", "schemathesis.toml", "run"]);
+        command.arg(format!("{}/openapi.json", service.api.url())).current_dir(&folder).stdin(Stdio::null());
+        command.envs([
+            ("HALLPASS_TOKEN", token),
+            ("NO_COLOR", "1"),
+            ("COLUMNS", "120"),
+            ("NO_PROXY", "*"),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+        ]);
+        let output = command.output().unwrap();
+        if !output.status.success() {
+            let [said, errors] =
+                [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned());
+            findings.push(format!("as {who}:\n{said}\n{errors}"));
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    assert_eq!(service.log().matches("panic").count(), 0, "{}", service.log());
 }

@@ -45,8 +45,9 @@ pub(in crate::http) struct ApplyQuery {
 
 /// What applying the file changes, or has changed.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Applied)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Applied {
+pub(in crate::http) struct Answer {
     /// False where it was only planned.
     applied: bool,
     plan: Plan,
@@ -60,7 +61,7 @@ pub(in crate::http) struct Applied {
     params(ApplyQuery, ("if-match" = Option<String>, Header, description = "The `etag` of the file that was looked at.")),
     request_body(content = String, content_type = "application/toml", description = "The allowlist file, at most 16 MiB."),
     responses((
-        status = 200, description = "The plan", body = Applied,
+        status = 200, description = "The plan", body = Answer,
         headers(("etag" = String, description = "The revision now.")),
     )),
 )]
@@ -84,7 +85,7 @@ pub(in crate::http) async fn apply(
     if !query.dry_run {
         revision = app.access.apply(planned, &who.actor).await?;
     }
-    Ok((NO_STORE, [(header::ETAG, etag(revision))], Json(Applied { applied: !query.dry_run, plan, revision })))
+    Ok((NO_STORE, [(header::ETAG, etag(revision))], Json(Answer { applied: !query.dry_run, plan, revision })))
 }
 
 fn etag(revision: u64) -> String {

@@ -71,8 +71,8 @@ pub(in crate::http) struct EventsQuery {
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ExportQuery {
     #[deserr(default = Format::Jsonl, try_from(String) = parse_format -> Invalid)]
-    /// One JSON object a line, or CSV.
-    #[param(required = false, inline, default = "jsonl")]
+    /// One JSON object a line (the default), or CSV.
+    #[param(required = false, inline)]
     format: Format,
     #[deserr(default, try_from(Option<String>) = parse_kind -> Invalid)]
     kind: Option<Kind>,
@@ -209,8 +209,8 @@ fn show(listed: &[Listed], page: &Page, limit: u32) -> Result<Events, Error> {
 #[utoipa::path(
     get, path = "/v1/audit/export", operation_id = "exportEvents", tag = "audit", params(ExportQuery),
     responses((
-        status = 200, description = "The events",
-        content((EventRow = "application/jsonl"), (String = "text/csv")),
+        status = 200, description = "The events: as JSONL, each line is an `EventRow`; as CSV, the first line has the names",
+        content((String = "application/jsonl"), (String = "text/csv")),
         headers(("content-disposition" = String, description = "A name for the file.")),
     )),
 )]

@@ -30,7 +30,7 @@ pub(in crate::http) struct Body {
     duration_seconds: Option<SessionDuration>,
     #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
     /// A grant may require one. A blank one is none.
-    #[schema(value_type = Option<String>, max_length = 512, example = "INC-42")]
+    #[schema(value_type = Option<String>, max_length = 512, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", example = "INC-42")]
     reason: Option<Reason>,
     #[deserr(default, try_from(Option<Value>) = parse_policy -> Invalid)]
     /// An IAM policy that narrows the session; refused where the grant has one of its own.

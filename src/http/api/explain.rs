@@ -28,7 +28,7 @@ pub(in crate::http) struct Body {
     #[deserr(default, try_from(Option<u64>) = session_duration -> Invalid)]
     duration_seconds: Option<SessionDuration>,
     #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
-    #[schema(value_type = Option<String>, max_length = 512, example = "INC-42")]
+    #[schema(value_type = Option<String>, max_length = 512, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", example = "INC-42")]
     reason: Option<Reason>,
     #[deserr(default, try_from(Option<Value>) = parse_policy -> Invalid)]
     session_policy: Option<GivenPolicy>,
@@ -39,11 +39,11 @@ pub(in crate::http) struct Body {
     principal: Option<Principal>,
     #[deserr(default, try_from(Option<Vec<Principal>>) = parse_groups -> Invalid)]
     /// Their groups, for an auditor.
-    #[schema(value_type = Option<Vec<String>>, example = json!(["group:developers"]))]
+    #[schema(schema_with = crate::http::document::groups, required = false)]
     groups: Option<Vec<Principal>>,
     #[deserr(default, try_from(Option<String>) = parse_address -> Invalid)]
     /// Where they ask from, for an auditor.
-    #[schema(value_type = Option<String>, example = "10.0.0.7")]
+    #[schema(schema_with = crate::http::document::address, required = false)]
     source_ip: Option<IpAddr>,
 }
 

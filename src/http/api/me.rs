@@ -56,7 +56,7 @@ pub(in crate::http) async fn whoami(State(app): State<App>, who: Authenticated) 
 pub(in crate::http) struct RolesQuery {
     #[deserr(default = USUAL_PAGE, try_from(String) = page_size -> Invalid)]
     /// The longest page.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
+    #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
     limit: u32,
     #[deserr(default, try_from(Option<String>) = parse_cursor -> Invalid)]
     /// The `next_cursor` of the page before.

@@ -50,6 +50,9 @@ struct FaultBody {
     problem: String,
 }
 
+/// What a request holds can be left out; of what is answered only some members of these, where others are null.
+const WITH_ABSENT: [&str; 4] = ["FieldChange", "Fault", "Problem", "SessionPolicy"];
+
 /// Every code with its status.
 const CODES: [(u16, &str); 28] = [
     (400, "invalid_request"),
@@ -118,8 +121,16 @@ const OWN: [(&str, &[&str]); 14] = [
     ("listHeads", &["forbidden", "store_unavailable"]),
 ];
 
-/// Adds to every operation its problems, and to every answer its headers.
+/// Adds to every operation its problems, and to every answer its headers and that its members are always there.
 pub(super) fn complete(document: &mut OpenApi) {
+    for (name, schema) in document.components.iter_mut().flat_map(|components| &mut components.schemas) {
+        if let RefOr::T(Schema::Object(object)) = schema
+            && !name.ends_with("Request")
+            && !WITH_ABSENT.contains(&name.as_str())
+        {
+            object.required = object.properties.keys().cloned().collect();
+        }
+    }
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().flatten() {

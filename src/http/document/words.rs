@@ -13,7 +13,7 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, RefOr,
-        schema::{AdditionalProperties, KnownFormat, Schema, SchemaFormat, Type},
+        schema::{AdditionalProperties, KnownFormat, Schema, SchemaFormat, SchemaType, Type},
     },
 };
 
@@ -35,6 +35,9 @@ macro_rules! words {
     };
 }
 
+const ARN: &str =
+    "arn:(?=[a-z0-9-]{3,32}:)aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/([!-)+->@-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}";
+const NAME: &str = r"[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]{0,254}[^\s\x00-\x1f\x7f-\x9f])?";
 const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
 const AN_ID: &str = "01a20bec-a124-75f8-883f-d2a45a15554e";
 
@@ -43,15 +46,15 @@ words! {
     Alias = text("^[a-z0-9][a-z0-9-]{0,62}$"), "prod", "What the allowlist calls an account.";
     RoleName = text("^[A-Za-z0-9_+=,.@-]{1,64}$"), "ReadOnly", "The name of an IAM role.";
     RolePath = text("^/([!-~]+/)?$"), "/teams/", "The path of an IAM role.";
-    RoleArn = text("^arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-)+->@-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$"),
+    RoleArn = text(&format!("^{ARN}$")),
         "arn:aws:iam::111122223333:role/ReadOnly", "The ARN of a role.";
-    RoleRef = text("^(arn:aws[a-z-]*:iam::[0-9]{12}:role/.*|[a-z0-9][a-z0-9-]{0,62}/[A-Za-z0-9_+=,.@-]{1,64})$"),
+    RoleRef = text(&format!("^({ARN}|[a-z0-9][a-z0-9-]{{0,62}}/[A-Za-z0-9_+=,.@-]{{1,64}})$")),
         "prod/ReadOnly", "A role as `<alias or account id>/<role name>`, or its ARN.";
-    Principal = text("^((user|group|local):|workload:[a-z0-9-]{1,64}/).+$").max_length(Some(600)),
+    Principal = text(&format!("^((user|group|local):|workload:[a-z0-9-]{{1,64}}/){NAME}$")),
         "user:alice@example.com",
         "`user:<name>`, `group:<name>`, `workload:<issuer>/<subject>`, or `local:<name>` for an operator at the database. \
          Names have 1 to 256 characters in Unicode NFC, none of control or format, and no spaces around them.";
-    Reason = text(r"\S").max_length(Some(512)), "INC-42",
+    Reason = text(r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$").max_length(Some(512)), "INC-42",
         "Why, in the words of who asks: not blank, in Unicode NFC, without control or format characters.";
     UserAgent = ObjectBuilder::new().schema_type(Type::String).max_length(Some(256)), "curl/8.5.0",
         "What the client says it is, cleaned.";
@@ -81,11 +84,25 @@ words! {
 
 const LIMITS: [Limit; 5] = [Limit::Grant, Limit::GrantExpiry, Limit::Role, Limit::Token, Limit::RoleChaining];
 
+/// Groups, or null.
+pub(in crate::http) fn groups() -> Schema {
+    let group = text(&format!("^group:{NAME}$")).examples(["group:developers"]);
+    let types = SchemaType::from_iter([Type::Array, Type::Null]);
+    Schema::Array(ArrayBuilder::new().schema_type(types).items(group).build())
+}
+
+/// An address, or null.
+pub(in crate::http) fn address() -> Schema {
+    let of = |format| ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)));
+    let address = OneOfBuilder::new().item(of(KnownFormat::Ipv4)).item(of(KnownFormat::Ipv6));
+    Schema::OneOf(address.item(ObjectBuilder::new().schema_type(Type::Null)).examples(["10.0.0.7"]).build())
+}
+
 /// A policy is checked by IAM; here it only has to have a statement, and to be short.
 impl PartialSchema for GivenPolicy {
     fn schema() -> RefOr<Schema> {
         let one = ObjectBuilder::new().schema_type(Type::Object);
-        let several = ArrayBuilder::new().items(Object::with_type(Type::Object)).min_items(Some(1));
+        let several = ArrayBuilder::new().items(Object::with_type(SchemaType::AnyValue)).min_items(Some(1));
         let object = ObjectBuilder::new()
             .schema_type(Type::Object)
             .property("Statement", OneOfBuilder::new().item(one).item(several))
