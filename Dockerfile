@@ -8,8 +8,8 @@ WORKDIR /src
 # The dependencies, in a layer that changes with Cargo.lock only. aws-lc and SQLite need the C compiler that the image has.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
-RUN mkdir src benches \
-    && touch src/lib.rs benches/cost.rs \
+RUN mkdir -p src benches/cost \
+    && touch src/lib.rs benches/cost/main.rs benches/siege.rs \
     && echo 'fn main() {}' >src/main.rs \
     && cargo build --release --locked --no-default-features --bin hallpass \
     && rm -r src

@@ -111,7 +111,7 @@ async fn lay(folder: &Path, seconds: u64, idle: usize) {
     }
     let calm = attend(&service, &honest, short).await;
     tally.take_ids(&calm.asked);
-    println!("beside idle and slow ones:  {}", calm.show());
+    println!("beside idle and slow ones:  {}; {} MiB", calm.show(), rss(pid));
 
     let flood = Arc::new(Tally::default());
     let ((), beside) = tokio::join!(
@@ -121,7 +121,7 @@ async fn lay(folder: &Path, seconds: u64, idle: usize) {
     tally.take_ids(&flood);
     tally.take_ids(&beside.asked);
     println!("{FLOODERS} callers flood for {} s:  {}", short.as_secs(), flood.show());
-    println!("  honest beside them:       {}", beside.show());
+    println!("  honest beside them:       {}; {} MiB", beside.show(), rss(pid));
 
     let load = Arc::new(Tally::default());
     let everybody = ASKERS_OF_AN_ADDRESS * u32::from(ADDRESSES);

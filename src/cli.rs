@@ -6,15 +6,20 @@
 mod allowlist;
 mod audit;
 mod config;
+#[cfg(feature = "demo")]
+mod demo;
 mod migrate;
 mod serve;
+mod template;
 
 use clap::{Parser, Subcommand};
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
 };
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 /// Short-lived AWS credentials for the people and tools that an allowlist names.
 ///
@@ -41,6 +46,7 @@ Examples:
   hallpass serve --migrate --config /etc/hallpass/hallpass.toml
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
   hallpass audit verify --config /etc/hallpass/hallpass.toml
+  hallpass template trust prod --config /etc/hallpass/hallpass.toml >prod.yaml
   HALLPASS_CONFIG=hallpass.toml HALLPASS_AWS__REGION=eu-west-1 hallpass config check
 
 Each key of the file outside [[issuers]] is also a variable, HALLPASS_<SECTION>__<KEY>; the variable wins.
@@ -48,11 +54,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
     Serve(serve::Args),
     Migrate(migrate::Args),
     Config(config::Args),
     Allowlist(allowlist::Args),
     Audit(audit::Args),
+    Template(template::Args),
 }
 
 /// Reads the arguments of this process, does what they say, and reports a failure on stderr.
@@ -60,14 +69,19 @@ pub async fn run() -> ExitCode {
     let Hallpass { config, command } = Hallpass::parse();
     let config = config.as_deref();
     let done = match command {
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => args.run(config).await,
         Command::Serve(args) => args.run(config).await,
         Command::Migrate(args) => args.run(config).await,
         Command::Config(args) => args.run(config).await,
         Command::Allowlist(args) => args.run(config).await,
         Command::Audit(args) => args.run(config).await,
+        Command::Template(args) => args.run(config).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // As with `head`: who reads has enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
             ExitCode::FAILURE
@@ -80,12 +94,45 @@ fn report(error: &anyhow::Error) {
     eprintln!("{}", said(error));
 }
 
+/// Says beside the output what to look at twice.
+#[expect(clippy::print_stderr, reason = "what is piped on must stay clean")]
+fn warn(warning: &str) {
+    eprintln!("warning: {warning}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(broken)
+}
+
 /// An error with its causes, each said once: an error that takes its cause's words into its own has said them.
 fn said(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said {
         said if said.is_empty() => cause,
         said if said.contains(&cause) => said,
         said => format!("{said}: {cause}"),
+    })
+}
+
+/// Logs to stderr, as JSON where that is no terminal; `RUST_LOG` sets what is logged.
+fn start_log(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+}
+
+/// Ends at SIGTERM or SIGINT; neither ends the process by itself from now on.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     })
 }
 

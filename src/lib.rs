@@ -15,6 +15,7 @@
 //! | [`secret`] | texts that must not be seen: redacted in `Debug`, zeroed when dropped |
 //! | [`metrics`] | every metric with its help and its closed labels, and their text for Prometheus |
 //! | [`allowlist`] | the file, the plan of its changes, and the pure decision |
+//! | [`template`] | what an account needs at AWS, written out of the allowlist as CloudFormation, Terraform or JSON |
 //! | [`audit`] | the event, its canonical bytes, the signed streams, their verification and export |
 //! | [`store`] | every SQL statement, written once for SQLite and PostgreSQL, and the migrations |
 //! | [`recorder`] | the only writer of the audit: group commit, one signature a commit, receipts |
@@ -23,9 +24,11 @@
 //! | [`broker`] | the use case: decide, record, assume, record, release |
 //! | [`access`] | changes to who may do what, each in one transaction with its event; who may change and read |
 //! | [`evidence`] | reading the audit: pages, exports, heads, verification |
+//! | [`tls`] | the certificate and its key: read from two files, checked, read again when they change |
 //! | [`config`] | the schema of `hallpass.toml`; read by `app` and `cli` alone |
 //! | [`app`] | the wiring, for the service, the commands and the tests alike |
 //! | [`http`] | every route on one screen, the extractors, and the one outward error |
+//! | `demo` | a simulated AWS and a simulated identity provider, for `hallpass demo` alone; a cargo feature, on by default |
 //! | [`cli`] | the command line, one file for each subcommand |
 //!
 //! The first seven are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
@@ -46,16 +49,18 @@
 //!    [`Permit`](allowlist::Permit), which rests on exactly one grant, or a [`Refusal`](allowlist::Refusal). A permit may rest
 //!    on candidates kept in memory, a refusal is asked anew.
 //! 4. A refusal becomes `credentials.denied`, and the answer waits for that row.
-//! 5. A permit becomes `credentials.requested`, by [`Recorder::intend`](recorder::Recorder::intend). The transaction that
+//! 5. A permit waits for its turn, [`Sts::turn`](sts::Sts::turn): STS is asked no more than it takes, and no trusting account
+//!    has all of it. Who gets none is a `credentials.failed`, and leaves no intent.
+//! 6. It becomes `credentials.requested`, by [`Recorder::intend`](recorder::Recorder::intend). The transaction that
 //!    writes it reads the allowlist's revision: where that is another than the one decided on, the broker decides again. So a
 //!    grant that was removed on one replica is refused by every other at the next request. What comes back is an
 //!    [`Intent`](recorder::Intent).
-//! 6. [`Sts::assume_role`](sts::Sts::assume_role) asks for that intent, calls AWS, and answers with
+//! 7. [`Sts::assume_role`](sts::Sts::assume_role) asks for that intent and that turn, calls AWS, and answers with
 //!    [`Minted`](sts::Minted) credentials. No transaction is open meanwhile.
-//! 7. [`Recorder::conclude`](recorder::Recorder::conclude) writes `credentials.issued` and gives the
+//! 8. [`Recorder::conclude`](recorder::Recorder::conclude) writes `credentials.issued` and gives the
 //!    [`Receipt`](recorder::Receipt); where AWS said no, [`Recorder::abandon`](recorder::Recorder::abandon) writes
 //!    `credentials.failed`.
-//! 8. [`Minted::release`](sts::Minted::release) takes the receipt and gives [`Released`](sts::Released) credentials, which the
+//! 9. [`Minted::release`](sts::Minted::release) takes the receipt and gives [`Released`](sts::Released) credentials, which the
 //!    handler turns into the answer.
 //!
 //! Where a row cannot be written, the answer is 503, and the credentials are dropped and zeroed. An intent is also a row of
@@ -84,6 +89,8 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod evidence;
 pub mod http;
 pub mod identity;
@@ -94,4 +101,5 @@ pub mod recorder;
 pub mod secret;
 pub mod store;
 pub mod sts;
+pub mod template;
 pub mod tls;

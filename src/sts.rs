@@ -5,6 +5,8 @@
 
 mod error;
 mod gate;
+#[cfg(feature = "demo")]
+mod local;
 mod minted;
 
 pub use error::{Missing, StsError, StsProblem};
@@ -93,11 +95,10 @@ pub struct Sts {
 impl Sts {
     /// Reads the standard `AWS_*` variables, profiles and `AWS_ENDPOINT_URL_STS`; calls nothing yet.
     pub async fn connect(region: &str, clock: Clock) -> Self {
-        let time_outs = TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_timeout(CALL_LIMIT).build();
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
-            .timeout_config(time_outs)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(time_outs())
+            .retry_config(retries())
             // It watches downloads; these answers are two kilobytes.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .load()
@@ -199,6 +200,14 @@ impl Sts {
         self.metrics.sts_called(took, minted.as_ref().err().map(|error| error.problem.kind()));
         minted
     }
+}
+
+fn time_outs() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_timeout(CALL_LIMIT).build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
 }
 
 /// Counts the attempts of one call, and has those after the first charged.

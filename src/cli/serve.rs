@@ -8,21 +8,14 @@ use crate::{
     tls::Certificates,
 };
 use anyhow::Context;
-use std::{
-    future::pending,
-    io::{IsTerminal, stderr},
-    net::SocketAddr,
-    path::Path,
-};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use std::{future::pending, net::SocketAddr, path::Path};
 
 /// Run the service.
 ///
 /// Answers requests on `server.listen`, and shows metrics on `server.metrics_listen` where that is set, until it is told to
 /// stop. Refuses to start on a database that needs migrations, unless --migrate is given. Asks AWS and the issuers in the
 /// background: GET /readyz says when it can issue. Logs one line a request to stderr, as JSON where stderr is no terminal;
-/// `RUST_LOG` sets what is logged, `info` by default. Stops on SIGTERM and SIGINT: it takes no new connections, answers what
+/// `RUST_LOG` sets what is logged, `warn,hallpass=info` by default. Stops on SIGTERM and SIGINT: it takes no new connections, answers what
 /// it has and closes the audit stream, all within 25 seconds.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -34,7 +27,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
         let config = config::load(file, config::environment())?;
-        start_log();
+        super::start_log("warn,hallpass=info");
         for hint in config.hints() {
             tracing::warn!(hint, "the configuration is allowed, but hardly meant");
         }
@@ -52,12 +45,9 @@ impl Args {
         };
         let address = listener.address()?;
         tracing::info!(%address, public_url = config.server.public_url, database = app.store.kind(), tls = config.server.tls.is_some(), "listening");
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let told = super::told_to_stop()?;
         let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            told.await;
             tracing::info!("stopping: no new connections, finishing what was begun");
         };
         let bounds = Bounds {
@@ -98,14 +88,4 @@ async fn listen(server: &Server, clock: &Clock) -> anyhow::Result<Listener> {
     let certificates = Certificates::load(tls.files(), clock.clone()).context("server.tls")?;
     tokio::spawn(certificates.clone().keep_fresh());
     Ok(listener.with_tls(certificates))
-}
-
-fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    if stderr().is_terminal() {
-        log.init();
-    } else {
-        log.json().flatten_event(true).init();
-    }
 }

@@ -60,11 +60,11 @@ impl FromRequestParts<App> for Authenticated {
             }
             Err(error) => {
                 app.metrics.authentication_failed(error.fault().code());
+                record_failure(app, arrival, &error).await?;
                 // Keys that cannot be had are nobody's guess.
                 if !matches!(error.fault(), AuthFault::KeysUnavailable) {
                     arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
                 }
-                record_failure(app, arrival, &error).await?;
                 Err(error.into())
             }
         }

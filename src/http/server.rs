@@ -126,7 +126,9 @@ pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output 
                 Ok((stream, peer)) => {
                     // Beyond the limits there is no answer, which would cost more than the connection does.
                     let Some(place) = doors.enter(peer.ip()) else {
-                        metrics.iter().for_each(|metrics| metrics.shed(Full::Connections));
+                        if let Some(metrics) = &metrics {
+                            metrics.shed(Full::Connections);
+                        }
                         continue;
                     };
                     let place = (place, metrics.as_ref().map(Metrics::connection_opened));

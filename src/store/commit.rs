@@ -234,7 +234,7 @@ fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
 }
 
 /// In the order of `add_rows_sqlite`.
-fn sqlite_row<'a>((row, index): &'a (Row, Index)) -> impl Serialize + use<'a> {
+fn sqlite_row((row, index): &(Row, Index)) -> impl Serialize + use<'_> {
     let Index { id, at, kind, principal, account_id, role_arn, issuance_id } = index;
     let signature = row.signature.as_ref().map(|signature| HEXLOWER.encode(signature.as_bytes()));
     let hash = HEXLOWER.encode(row.hash.as_bytes());

@@ -93,14 +93,11 @@ impl SqliteWriter {
 
     async fn take(&self) -> Result<Writing, Error> {
         let mut home = self.home.clone().lock_owned().await;
-        let connection = match home.take() {
-            Some(connection) => connection,
-            None => {
-                let mut connection = self.connect().await?;
-                sqlx::raw_sql(AT_ONCE_SQLITE).execute(&mut connection).await?;
-                connection
-            }
-        };
+        if let Some(connection) = home.take() {
+            return Ok(Writing { connection, home });
+        }
+        let mut connection = self.connect().await?;
+        sqlx::raw_sql(AT_ONCE_SQLITE).execute(&mut connection).await?;
         Ok(Writing { connection, home })
     }
 

@@ -48,7 +48,7 @@ const CRATES: [(&str, &[&str]); 6] = [
 ];
 
 /// Rooms that do no I/O and wait for nothing.
-const PURE: [&str; 7] = ["model", "input", "secret", "metrics", "allowlist", "format", "audit"];
+const PURE: [&str; 8] = ["model", "input", "secret", "metrics", "allowlist", "template", "format", "audit"];
 const IMPURE: [&str; 6] = ["async fn", "tokio::", "std::fs", "std::process", "TcpStream", "reqwest::"];
 
 const MOST_LINES: usize = 600;

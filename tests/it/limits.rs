@@ -102,6 +102,13 @@ async fn failed_authentication_is_limited_by_address(db: &TestDb) {
     assert_eq!(test.get("/healthz", Anonymous).await.status, 200);
     test.clock.advance(Duration::from_secs(1));
     assert_eq!(fail("2001:db8::1").await.status, 401);
+    let rows = records_of(db, "authentication.failed").await.len();
+    assert_eq!(rows, 3, "one for each network");
+    test.clock.advance(Duration::from_mins(1));
+    test.app.recorder.housekeep().await;
+    let counts =
+        records_of(db, "authentication.failed").await.into_iter().map(|record| record["detail"]["count"].as_u64());
+    assert_eq!(counts.flatten().sum::<u64>(), 12, "whoever is turned away is counted");
     test.close().await;
 }
 

@@ -7,6 +7,8 @@ mod aws;
 mod changes;
 mod crash;
 mod credentials;
+#[cfg(feature = "demo")]
+mod demo;
 mod events;
 mod ground;
 mod layers;
@@ -19,6 +21,8 @@ mod recorder;
 mod replicas;
 mod schema;
 mod secrets;
+#[cfg(feature = "demo")]
+mod simulated_aws;
 mod stop;
 mod sts_faults;
 mod support;

@@ -2,7 +2,7 @@
 
 use super::{Killed, free_port, run, skip, until, variable};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -39,9 +39,7 @@ impl Moto {
 
     /// The `aws` command with these credentials in its environment and nothing from the machine's.
     pub(crate) fn aws(&self, environment: &[(&str, &str)], arguments: &[&str]) -> String {
-        let mut command = isolated(&self.programs.join("aws"), &self.home);
-        command.env("AWS_ENDPOINT_URL", &self.url).envs(environment.iter().copied()).args(arguments);
-        run(&mut command)
+        run(aws(&self.programs, &self.home, &self.url).envs(environment.iter().copied()).args(arguments))
     }
 
     /// Makes a role in the account that moto derives from the credentials, and returns its ARN.
@@ -60,6 +58,26 @@ pub(crate) const BROKER: [(&str, &str); 3] = [
     ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
     ("AWS_REGION", "eu-west-1"),
 ];
+
+/// The real `aws` command at another AWS; what it prints, on stderr too. `None` where it is missing, and that may be.
+#[cfg(feature = "demo")]
+pub(crate) fn aws_at(url: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Option<String> {
+    let Some(programs) = variable("HALLPASS_TEST_MOTO").map(PathBuf::from) else {
+        skip("the AWS CLI");
+        return None;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let mut command = aws(&programs, &home, url);
+    let output = command.envs(environment.iter().copied()).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    Some(text(&[output.stdout, output.stderr].concat()))
+}
+
+fn aws(programs: &Path, home: &TempDir, url: &str) -> Command {
+    let mut command = isolated(&programs.join("aws"), home);
+    command.env("AWS_ENDPOINT_URL", url);
+    command
+}
 
 /// A program that sees no setting of this machine: no profile, no proxy, no certificates.
 fn isolated(program: &PathBuf, home: &TempDir) -> Command {

@@ -164,7 +164,7 @@ impl Plan {
 }
 
 /// Keeps what a process prints, line by line, so that its pipe never fills.
-fn keep(output: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
+pub(crate) fn keep(output: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
     let log = log.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -217,7 +217,7 @@ impl Answer {
 }
 
 impl Api {
-    fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
         // Whether a certificate is any good is for tls.rs to try.
         let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
         let client = client.timeout(Duration::from_secs(40)).build().unwrap();

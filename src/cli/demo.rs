@@ -1,0 +1,126 @@
+use super::migrate::migrate;
+use crate::{
+    app::{App, Desk},
+    clock::Clock,
+    config::{self, Config},
+    demo::{ALLOWLIST, Demo, Folder, check_loopback, people},
+    http::{self, Bounds, Limits, Listener},
+};
+use anyhow::{Context, ensure};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Try Hallpass on this machine: nothing to install, nothing to configure.
+///
+/// Runs the real service on a database of its own, with a simulated AWS and a simulated identity provider around it, and
+/// prints commands to paste. The credentials it hands out work nowhere else. Nothing of it can be reached from other
+/// machines.
+#[derive(Debug, clap::Args)]
+#[command(after_help = MORE)]
+pub(super) struct Args {
+    /// Where the service listens, on loopback; port 0 takes any that is free. The identity provider and AWS take the
+    /// next two ports, or any.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = parse_address)]
+    listen: SocketAddr,
+    /// Keep everything in this folder, and go on with what is there. Without it, a temporary folder that is removed at
+    /// the end.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+const MORE: &str = "\
+People:
+  alice  developer   user:alice@example.com, group:developers
+  bob    admin       user:bob@example.com,   group:platform
+  carol  auditor     user:carol@example.com, group:security
+  A token, good for an hour: curl -s http://127.0.0.1:8081/token/alice
+
+The simulated AWS checks signatures, trust policies, external IDs and limits as AWS does. It can misbehave:
+  curl -X PUT http://127.0.0.1:8082/behaviour -d throttle    `Rate exceeded`
+  curl -X PUT http://127.0.0.1:8082/behaviour -d fail        an error of AWS's own
+  curl -X PUT http://127.0.0.1:8082/behaviour -d 'slow 5s'   each answer takes so long
+  curl -X PUT http://127.0.0.1:8082/behaviour -d normal      as before
+The allowlist has a role that AWS refuses, dev/Unfinished: ask for it as alice.
+
+With --data DIR, the other commands work on the same files, while it runs and afterwards:
+  hallpass allowlist apply DIR/allowlist.toml --config DIR/hallpass.toml
+  hallpass audit search --config DIR/hallpass.toml
+
+Logs go to stderr, warnings only; RUST_LOG=info shows each request.";
+
+impl Args {
+    pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
+        ensure!(file.is_none(), "the demo brings its own configuration: leave --config away");
+        super::start_log("warn");
+        let (told, mut hangup) = (super::told_to_stop()?, signal(SignalKind::hangup())?);
+        // A terminal that is closed must not leave the folder behind.
+        let stop = async move {
+            tokio::select! {
+                () = told => {}
+                _ = hangup.recv() => {}
+            }
+        };
+        check_loopback(self.listen)?;
+        let listener = listen(self.listen).await?;
+        let folder = Folder::open(self.data)?;
+        let clock = Clock::system();
+        let demo = Demo::start(listener.address()?, &clock).await?;
+        folder.write(&demo.configuration())?;
+        let config = config::load(Some(&folder.configuration()), std::iter::empty())?;
+        migrate(&config).await?;
+        seed(&config).await?;
+        let sts = demo.sts(clock.clone());
+        sts.identify().await?;
+        let (app, writing) = App::build(&config, sts, clock.clone()).await?;
+        // So that the first command finds a service that knows the issuer's keys.
+        app.identity.caller_from_bearer(&demo.provider.token(&people::ALICE)?).await?;
+        print(&demo.welcome(&folder))?;
+        let router = http::router(app.clone(), Limits::new(Bounds::default(), clock, app.metrics.clone()));
+        http::serve(listener, router, stop).await;
+        app.close(writing).await;
+        print(&Demo::farewell(&folder))
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:8080")
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
+    Listener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{address} is in use: stop what listens there, or give another address, such as --listen {}:0 for any free \
+             port",
+            address.ip()
+        ),
+        _ => {
+            anyhow::Error::new(error).context(format!("cannot listen on {address}: give another address with --listen"))
+        }
+    })
+}
+
+/// Applies the demo's allowlist, once and on record like any other.
+async fn seed(config: &Config) -> anyhow::Result<()> {
+    let desk = Desk::open(config, &super::os_user()).await?;
+    let done = async {
+        if desk.access.find_document().await?.revision == 0 {
+            let planned = desk.access.plan(ALLOWLIST.to_owned(), &desk.actor.principal).await?;
+            desk.access.apply(planned, &desk.actor).await?;
+        }
+        anyhow::Ok(())
+    };
+    let done = done.await.context("the allowlist cannot be applied");
+    desk.close().await;
+    done
+}
+
+/// With colours, where a terminal takes them.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}

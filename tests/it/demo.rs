@@ -1,0 +1,281 @@
+//! `hallpass demo` as a newcomer meets it: the real binary, and each command pasted into a shell as it is printed.
+
+use crate::support::{
+    Killed, free_port, run,
+    service::{Api, keep},
+    skip, variable,
+};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+};
+use tempfile::TempDir;
+
+/// A running demo.
+struct Demo {
+    process: Killed,
+    /// What it printed at the start.
+    welcome: String,
+    printed: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<Vec<String>>>,
+    /// For its temporary folder: a test that fails kills it, and nothing of it stays.
+    temporary: TempDir,
+}
+
+fn demo(arguments: &[&str]) -> Command {
+    let mut command = hallpass(&["demo"]);
+    command.args(arguments);
+    // None of this is the demo's business.
+    command.env("HALLPASS_CONFIG", "/nowhere.toml").env("HALLPASS_SERVER__LISTEN", "nonsense");
+    command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").env("http_proxy", "http://127.0.0.1:9");
+    command
+}
+
+fn hallpass(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+    command.env_clear().env("PATH", variable("PATH").unwrap_or_default()).args(arguments).stdin(Stdio::null());
+    command
+}
+
+impl Demo {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = demo(&[&["--listen", "127.0.0.1:0"], arguments].concat());
+        let temporary = tempfile::tempdir().unwrap();
+        command.env("TMPDIR", temporary.path());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::default();
+        keep(child.stderr.take().unwrap(), &log);
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut welcome = String::new();
+        while !welcome.contains("Ctrl-C") {
+            assert_ne!(out.read_line(&mut welcome).unwrap(), 0, "it ended: {welcome}{log:?}");
+        }
+        let printed = Arc::default();
+        keep(out, &printed);
+        Self { process: Killed(child), welcome, printed, log, temporary }
+    }
+
+    /// The commands to paste, each with all its lines.
+    fn commands(&self) -> Vec<&str> {
+        self.welcome.split("\n\n").filter(|part| part.starts_with("   curl")).collect()
+    }
+
+    /// The address behind a word of the list at the end.
+    fn address(&self, name: &str) -> &str {
+        let line = self.welcome.lines().find(|line| line.starts_with(&format!("   {name} "))).unwrap();
+        let address = &line[line.find("http://").unwrap()..];
+        let end = address["http://".len()..].find(['/', ';']).map_or(address.len(), |end| end + "http://".len());
+        &address[..end]
+    }
+
+    fn token(&self, name: &str) -> String {
+        paste(&format!("curl -s {}/token/{name}", self.address("People")))
+    }
+
+    /// SIGTERM or SIGINT; what it printed on its way out.
+    fn stop(mut self, signal: &str) -> String {
+        self.process.signal(signal);
+        let status = self.process.0.wait().unwrap();
+        assert!(status.success(), "{status}");
+        self.printed.lock().unwrap().join("\n")
+    }
+}
+
+/// Runs a command as a shell does into which it is pasted.
+fn paste(command: &str) -> String {
+    run(Command::new("bash").arg("-c").arg(command))
+}
+
+fn have_curl() -> bool {
+    let there = Command::new("curl").arg("--version").output().is_ok();
+    if !there {
+        skip("curl");
+    }
+    there
+}
+
+#[test]
+fn what_it_prints_works_as_printed() {
+    if !have_curl() {
+        return;
+    }
+    let demo = Demo::start(&[]);
+    let [given, refused, record] = demo.commands()[..] else { panic!("three commands: {}", demo.welcome) };
+
+    let given: Value = serde_json::from_str(&paste(given)).unwrap();
+    assert_eq!(given["role_arn"], "arn:aws:iam::111122223333:role/ReadOnly");
+    assert_eq!(given["source_identity"], "alice@example.com");
+    assert_eq!(given["duration_seconds"], 3600);
+    assert!(given["session_token"].as_str().unwrap().starts_with("HallpassDemo/WorksNowhereElse/"), "{given}");
+
+    let refused: Value = serde_json::from_str(&paste(refused)).unwrap();
+    assert_eq!((&refused["status"], &refused["code"]), (&json!(403), &json!("not_allowed")));
+    assert_eq!(refused["reasons"][0]["detail"], "the grant expired at 2025-01-31T18:00:00Z");
+
+    let record = paste(record);
+    let rows: Vec<&str> = record.lines().map(|line| line.split_once(',').unwrap().1).collect();
+    insta::assert_snapshot!(rows.join("\n"), @"
+    kind,principal,role_arn,code,reason
+    credentials.requested,user:alice@example.com,arn:aws:iam::111122223333:role/ReadOnly,,INC-42
+    credentials.issued,user:alice@example.com,arn:aws:iam::111122223333:role/ReadOnly,,INC-42
+    credentials.denied,user:alice@example.com,arn:aws:iam::111122223333:role/Deploy,not_allowed,INC-42
+    ");
+
+    // The one about AWS, from the list.
+    let line = demo.welcome.lines().find(|line| line.trim_start().starts_with("AWS")).unwrap();
+    assert_eq!(paste(&line[line.find("curl").unwrap()..]), "throttle, until it is told: normal");
+    let throttled: Value = serde_json::from_str(&paste(demo.commands()[0])).unwrap();
+    assert_eq!(throttled["code"], "sts_throttled");
+
+    let shown = [("Hallpass", "SERVICE"), ("People", "PROVIDER"), ("AWS", "STS")];
+    let shown = shown
+        .into_iter()
+        .fold(demo.welcome.clone(), |shown, (name, word)| shown.replace(demo.address(name), &format!("http://{word}")));
+    let files = shown.lines().find_map(|line| line.strip_prefix("   Files")).unwrap();
+    let folder = files.split(',').next().unwrap().trim().to_owned();
+    assert!(Path::new(&folder).starts_with(demo.temporary.path()), "{folder}");
+    assert!(Path::new(&folder).join("hallpass.db").exists(), "{folder}");
+    insta::assert_snapshot!(shown.replace(&folder, "FOLDER"), @r#"
+    Hallpass demo: the real service, with a simulated AWS and identity provider around it.
+    The credentials it hands out are made up on this machine and work nowhere else.
+
+    Paste these into another terminal.
+
+    1. Alice, a developer, is given credentials for a role, and says why.
+
+       curl -sw '\n' http://SERVICE/v1/credentials \
+         -H "authorization: Bearer $(curl -s http://PROVIDER/token/alice)" \
+         -H 'content-type: application/json' -d '{"role": "prod/ReadOnly", "reason": "INC-42"}'
+
+    2. For another role her grant has ended: she is refused, and told so.
+
+       curl -sw '\n' http://SERVICE/v1/credentials \
+         -H "authorization: Bearer $(curl -s http://PROVIDER/token/alice)" \
+         -H 'content-type: application/json' -d '{"role": "prod/Deploy", "reason": "INC-42"}'
+
+    3. Carol, an auditor, finds both on record.
+
+       curl -s 'http://SERVICE/v1/audit/export?format=csv&principal=user:alice@example.com' \
+         -H "authorization: Bearer $(curl -s http://PROVIDER/token/carol)" \
+         | cut -d, -f1-3,5,7,8
+
+    What is where
+
+       Hallpass   http://SERVICE
+       People     alice (developer), bob (admin), carol (auditor); a token for each: http://PROVIDER/token/bob
+       AWS        http://STS; make it throttle: curl -X PUT http://STS/behaviour -d throttle
+       Files      FOLDER, removed at the end; --data DIR keeps them
+
+    Ctrl-C ends it. `hallpass demo --help` tells more.
+    "#);
+    let errors: Vec<String> = demo.log.lock().unwrap().clone();
+    assert!(errors.iter().all(|line| line.contains("sts_throttled")), "only what went wrong: {errors:?}");
+    assert_eq!(demo.stop("INT"), "\nStopped, and nothing is left of it.");
+    assert!(!Path::new(&folder).exists(), "{folder}");
+}
+
+#[tokio::test]
+async fn everybody_is_who_they_are_said_to_be_and_gets_what_the_allowlist_says() {
+    if !have_curl() {
+        return;
+    }
+    let demo = Demo::start(&[]);
+    let api = Api::new(demo.address("Hallpass"));
+    let mut seen = Vec::new();
+    for (name, group, admin, auditor) in
+        [("alice", "developers", false, false), ("bob", "platform", true, true), ("carol", "security", false, true)]
+    {
+        let token = demo.token(name);
+        let who = api.get("/v1/whoami", &token).await.body;
+        assert_eq!(who["principal"], format!("user:{name}@example.com"), "{who}");
+        assert_eq!(who["groups"], json!([format!("group:{group}")]));
+        assert_eq!((&who["admin"], &who["auditor"]), (&json!(admin), &json!(auditor)), "{who}");
+        for role in api.get("/v1/roles", &token).await.body["roles"].as_array().unwrap() {
+            let role = role["role_arn"].as_str().unwrap_or_else(|| panic!("{role}"));
+            let ask = json!({"role": role, "reason": "INC-42"});
+            let answer = api.post("/v1/credentials", &token, &ask).await;
+            let short = role.trim_start_matches("arn:aws:iam::");
+            seen.push(format!("{name} {short} {} {}", answer.status, answer.code()).trim_end().to_owned());
+            if answer.status == 502 {
+                assert!(answer.text("detail").contains("sts:TagSession"), "{answer:?}");
+            }
+        }
+    }
+    insta::assert_snapshot!(seen.join("\n"), @"
+    alice 111122223333:role/ReadOnly 200
+    alice 444455556666:role/Developer 200
+    alice 444455556666:role/Unfinished 502 sts_refused
+    bob 111122223333:role/Administrator 200
+    bob 111122223333:role/Deploy 200
+    bob 111122223333:role/ReadOnly 200
+    bob 444455556666:role/Developer 200
+    bob 444455556666:role/Unfinished 502 sts_refused
+    carol 111122223333:role/ReadOnly 200
+    carol 777788889999:role/security/Reader 200
+    ");
+    assert_eq!(
+        paste(&format!("curl -s {}/token/mallory", demo.address("People"))),
+        "Nobody here has that name. There are: alice, bob, carol."
+    );
+}
+
+#[tokio::test]
+async fn a_second_start_goes_on_with_what_is_there() {
+    if !have_curl() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("it's here");
+    let data = ["--data", folder.to_str().unwrap()];
+    let first = Demo::start(&data);
+    paste(first.commands()[0]);
+    // Bob takes away what Alice has just used; the next start must not give it back.
+    let allowlist = fs::read_to_string(folder.join("allowlist.toml")).unwrap();
+    let less = allowlist.replace(r#"roles = ["prod/ReadOnly"]"#, r#"roles = ["prod/Deploy"]"#);
+    Api::new(first.address("Hallpass")).apply(&less, &first.token("bob")).await;
+    let farewell = first.stop("TERM");
+    let second = Demo::start(&data);
+    let rows = paste(second.commands()[2]);
+    assert_eq!(rows.matches("credentials.issued").count(), 1, "{rows}");
+    let refused: Value = serde_json::from_str(&paste(second.commands()[0])).unwrap();
+    assert_eq!(refused["code"], "not_allowed", "{refused}");
+    second.stop("HUP");
+
+    // What it says at the end works too.
+    let programs = Path::new(env!("CARGO_BIN_EXE_hallpass")).parent().unwrap().display();
+    let verify = farewell.split_once("check it: ").unwrap().1;
+    let verified = paste(&format!("PATH={programs}:$PATH; {verify}"));
+    assert!(verified.contains("no fault"), "{verified}");
+    let config = folder.join("hallpass.toml");
+    let applied = ["audit", "search", "--kind", "allowlist.applied", "--config", config.to_str().unwrap()];
+    assert_eq!(run(&mut hallpass(&applied)).lines().count(), 2, "once by the demo, once by bob");
+}
+
+#[test]
+fn what_is_in_the_way_is_said_in_one_sentence_with_the_way_out() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("notes.txt"), "mine").unwrap();
+    let foreign = root.path().to_str().unwrap();
+    let below_a_file = root.path().join("notes.txt/demo");
+    let port = free_port();
+    let _held = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let taken = format!("127.0.0.1:{port}");
+    for (arguments, fault, way_out) in [
+        (["--listen", &taken, "--data", foreign], "is in use", "--listen 127.0.0.1:0"),
+        (["--listen", "0.0.0.0:0", "--data", foreign], "other machines", "a loopback address"),
+        (["--listen", "127.0.0.1:0", "--data", foreign], "holds other things", "a new or empty folder"),
+        (["--listen", "127.0.0.1:0", "--data", below_a_file.to_str().unwrap()], "Not a directory", "leave --data away"),
+        (["--listen", "127.0.0.1:0", "--config", "x.toml"], "its own configuration", "leave --config away"),
+    ] {
+        let output = demo(&arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count(), output.stdout.len()), (Some(1), 1, 0), "{said}");
+        assert!(said.contains(fault) && said.contains(way_out), "{arguments:?}: {said}");
+    }
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing was written");
+}
