@@ -5,6 +5,8 @@
 
 mod address;
 mod api;
+mod docs;
+mod document;
 mod error;
 mod extract;
 mod limits;
@@ -17,29 +19,36 @@ pub use measure::metrics_router;
 pub use server::{Connections, Listener, Patience, serve};
 
 use crate::app::App;
-use axum::{
-    Router, middleware,
-    routing::{delete, get, post},
-};
+use axum::{Router, middleware, routing::get};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// Every route. Outermost first: the request's id and log line with the form of errors, and how many are under way for
+/// Every route with its description.
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(document::frame())
+        .routes(routes!(api::credentials::issue))
+        .routes(routes!(api::explain::explain))
+        .routes(routes!(api::me::roles))
+        .routes(routes!(api::me::whoami))
+        .routes(routes!(api::allowlist::show, api::allowlist::apply))
+        .routes(routes!(api::grants::list, api::grants::add))
+        .routes(routes!(api::grants::remove))
+        .routes(routes!(api::blocks::list, api::blocks::add))
+        .routes(routes!(api::blocks::remove))
+        .routes(routes!(api::audit::events))
+        .routes(routes!(api::audit::export))
+        .routes(routes!(api::audit::heads))
+        .routes(routes!(api::health::healthz))
+        .routes(routes!(api::health::readyz))
+        .routes(routes!(document::show))
+        .routes(routes!(docs::page))
+}
+
+/// What answers. Outermost first: the request's id and log line with the form of errors, and how many are under way for
 /// how long; what a panic becomes.
 pub fn router(app: App, limits: Limits) -> Router {
-    Router::new()
-        .route("/healthz", get(api::health::healthz))
-        .route("/readyz", get(api::health::readyz))
-        .route("/v1/whoami", get(api::me::whoami))
-        .route("/v1/roles", get(api::me::roles))
-        .route("/v1/credentials", post(api::credentials::issue))
-        .route("/v1/explain", post(api::explain::explain))
-        .route("/v1/allowlist", get(api::allowlist::show).put(api::allowlist::apply))
-        .route("/v1/grants", get(api::grants::list).post(api::grants::add))
-        .route("/v1/grants/{id}", delete(api::grants::remove))
-        .route("/v1/blocks", get(api::blocks::list).post(api::blocks::add))
-        .route("/v1/blocks/{id}", delete(api::blocks::remove))
-        .route("/v1/audit/events", get(api::audit::events))
-        .route("/v1/audit/export", get(api::audit::export))
-        .route("/v1/audit/heads", get(api::audit::heads))
+    let (routes, _) = described().split_for_parts();
+    routes
+        .route("/docs/{file}", get(docs::asset))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))

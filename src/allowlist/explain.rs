@@ -5,7 +5,7 @@ use crate::model::{Block, BlockTarget, Grant, GrantId, Principal, SessionDuratio
 use serde::Serialize;
 
 /// What can fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// A block is in force.
@@ -25,7 +25,7 @@ pub enum Condition {
 }
 
 /// One failing condition of one of the asker's own grants, or a block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Failing {
     /// The grant; `None` where it is no single grant's: a block, or a name for none.
     pub grant_id: Option<GrantId>,
@@ -36,7 +36,7 @@ pub struct Failing {
 }
 
 /// Whether it would be allowed, by which grant, and what fails: the answer of `/v1/explain`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Explanation {
     /// Whether the same request would be permitted now.
     pub allowed: bool,

@@ -23,7 +23,7 @@ use reach::Reach;
 use serde::Serialize;
 
 /// What applying a file would change, and what that means for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Plan {
     /// How many accounts, roles and grants would come.
     pub add: usize,

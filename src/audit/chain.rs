@@ -132,7 +132,7 @@ impl fmt::Debug for Signature {
 parsed_from_text!(Signature);
 
 /// Where a stream stands: its newest row, which by its hash binds all rows before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserr, utoipa::ToSchema)]
 #[deserr(error = Faults)]
 pub struct Head {
     /// The stream.
@@ -195,12 +195,12 @@ impl Row {
 }
 
 /// A head with its signature: worth keeping outside, for it shows later that nothing up to it was cut off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SignedHead {
     /// The head.
     #[serde(flatten)]
     pub head: Head,
-    /// By the audit key, over [`Head::signed_text`].
+    /// By the audit key, over stream, number and hash: `Head::signed_text`.
     pub signature: Signature,
     /// When the row was written; for people, not part of what is signed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,7 +208,7 @@ pub struct SignedHead {
 }
 
 /// What `GET /v1/audit/heads` answers: every stream's newest signed head.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Heads {
     /// In the order of the streams.
     pub heads: Vec<SignedHead>,

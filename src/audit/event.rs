@@ -96,7 +96,7 @@ impl Serialize for Kind {
 }
 
 /// How a caller was made out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
     /// A bearer JWT.
@@ -106,7 +106,7 @@ pub enum AuthMethod {
 }
 
 /// By what a caller was made out; never the token itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Auth {
     /// The issuer's name in the configuration.
     pub issuer: Option<String>,
@@ -119,11 +119,13 @@ pub struct Auth {
 }
 
 /// Where a request came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Client {
     /// The client's address: through trusted proxies, what they say. `None` where they say nonsense.
+    #[schema(value_type = Option<String>)]
     pub ip: Option<IpAddr>,
     /// Who held the connection.
+    #[schema(value_type = Option<String>)]
     pub peer: Option<IpAddr>,
     /// What the client says it is.
     pub user_agent: Option<UserAgent>,
@@ -157,7 +159,7 @@ impl Actor {
 }
 
 /// By which door credentials were asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// `POST /v1/credentials`.
@@ -169,7 +171,8 @@ pub enum Purpose {
 /// Holds no secret by construction: there is no field for one. The members here, and those of [`Auth`] and [`Client`],
 /// stand in the order of their names: so serde writes them as RFC 8785 wants them, at a fifteenth of the cost of
 /// sorting them for every record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(description = "What happened, with every member always there; what is not known is null.")]
 #[expect(missing_docs, reason = "the contract's table names the members one by one")]
 pub struct Event {
     pub access_key_id: Option<String>,
@@ -186,6 +189,7 @@ pub struct Event {
     pub duration_seconds: Option<u32>,
     pub expires_at: Option<Time>,
     pub grant_id: Option<GrantId>,
+    #[schema(value_type = String)]
     pub id: Uuid,
     pub issuance_id: Option<IssuanceId>,
     pub kind: Kind,

@@ -10,9 +10,9 @@ pub(super) mod health;
 pub(super) mod me;
 
 use super::error::Error;
-use crate::model::{Conditions, Invalid, IpNet, PolicyError, Reason, SessionDuration, SessionPolicy, Time};
+use crate::model::{Invalid, PolicyError, Reason, SessionDuration, SessionPolicy};
 use axum::http::{HeaderName, HeaderValue, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// For answers that carry secrets, or that the next request may contradict.
 const NO_STORE: [(HeaderName, HeaderValue); 1] = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
@@ -45,7 +45,7 @@ fn flag(text: String) -> Result<bool, Invalid> {
 
 /// A session policy in a body. Its size has a code of its own, and is no fault among others.
 #[derive(Debug)]
-enum GivenPolicy {
+pub(super) enum GivenPolicy {
     Fits(SessionPolicy),
     TooLarge,
 }
@@ -67,19 +67,4 @@ fn sendable(given: Option<GivenPolicy>) -> Result<Option<SessionPolicy>, Error> 
         Some(GivenPolicy::Fits(policy)) => Ok(Some(policy)),
         Some(GivenPolicy::TooLarge) => Err(Error::PolicyTooLarge),
     }
-}
-
-/// A grant's conditions as answers show them.
-fn show_conditions(conditions: &Conditions) -> Value {
-    json!({
-        "max_duration_seconds": conditions.max_duration.map(SessionDuration::seconds),
-        "require_reason": conditions.require_reason,
-        "expires": conditions.expires.map(|time| time.to_string()),
-        "source_ips": conditions.source_ips.iter().map(IpNet::to_string).collect::<Vec<_>>(),
-        "session_policy": conditions.session_policy.as_ref().and_then(|p| serde_json::from_str::<Value>(p.as_str()).ok()),
-    })
-}
-
-fn show_time(time: Option<Time>) -> Value {
-    time.map_or(Value::Null, |time| time.to_string().into())
 }

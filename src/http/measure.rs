@@ -46,6 +46,8 @@ fn route(pattern: Option<&str>) -> Route {
         Some("/v1/audit/heads") => Route::AuditHeads,
         Some("/healthz") => Route::Healthz,
         Some("/readyz") => Route::Readyz,
+        Some("/openapi.json") => Route::Openapi,
+        Some("/docs" | "/docs/{file}") => Route::Docs,
         _ => Route::Other,
     }
 }

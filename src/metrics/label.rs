@@ -114,6 +114,10 @@ labels! {
         Healthz = "healthz",
         /// `/readyz`.
         Readyz = "readyz",
+        /// `/openapi.json`.
+        Openapi = "openapi",
+        /// `/docs` and what it is made of.
+        Docs = "docs",
         /// `/v1/whoami`.
         Whoami = "whoami",
         /// `/v1/roles`.

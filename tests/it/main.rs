@@ -14,6 +14,7 @@ mod ground;
 mod layers;
 mod limits;
 mod metrics;
+mod openapi;
 mod outage;
 mod reading;
 mod recorder;

@@ -11,6 +11,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 on_both!(every_persona_on_every_route, nothing_is_told_without_credentials, a_refused_token_is_told_why);
 
+/// A part of the page.
+const FILE: &str = "page.js";
 const NOBODYS: &str = "019b7ca9-8c88-7000-8000-ffffffffffff";
 
 pub(crate) struct Route {
@@ -26,6 +28,9 @@ pub(crate) fn routes(test: &TestApp) -> Vec<Route> {
     let routes = [
         (Method::GET, "/healthz", None),
         (Method::GET, "/readyz", None),
+        (Method::GET, "/openapi.json", None),
+        (Method::GET, "/docs", None),
+        (Method::GET, &format!("/docs/{FILE}"), None),
         (Method::GET, "/v1/whoami", None),
         (Method::GET, "/v1/roles", None),
         (Method::POST, "/v1/credentials", Some(json!({"role": "444455556666/Plain"}))),
@@ -50,21 +55,21 @@ pub(crate) fn routes(test: &TestApp) -> Vec<Route> {
 
 /// The methods and paths as the router's patterns have them, each once.
 fn asked(routes: &[Route]) -> BTreeSet<String> {
-    let pattern = |route: &Route| route.path.split('?').next().unwrap().replace(NOBODYS, "{id}");
+    let pattern =
+        |route: &Route| route.path.split('?').next().unwrap().replace(NOBODYS, "{id}").replace(FILE, "{file}");
     routes.iter().map(|route| format!("{} {}", route.method, pattern(route))).collect()
 }
 
-fn in_the_router() -> BTreeSet<String> {
-    let mut routes = BTreeSet::new();
-    for route in include_str!("../../src/http.rs").split(".route(\"").skip(1) {
-        let (path, handlers) = route.lines().next().unwrap().split_once('"').unwrap();
-        for (call, method) in [(" get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("delete(", "DELETE")] {
-            if handlers.contains(call) {
-                routes.insert(format!("{method} {path}"));
-            }
-        }
-    }
-    routes
+/// The operations that the service describes, and the routes that it has beside them.
+async fn in_the_router(test: &TestApp) -> BTreeSet<String> {
+    let document = test.get("/openapi.json", Persona::Anonymous).await.body();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let described = paths.flat_map(|(path, item)| {
+        item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+    });
+    let beside = include_str!("../../src/http.rs").split(".route(\"").skip(1);
+    let beside = beside.map(|route| format!("GET {}", route.split_once('"').unwrap().0));
+    described.chain(beside).collect()
 }
 
 pub(crate) async fn ask(test: &TestApp, route: &Route, who: Persona) -> crate::support::app::Reply {
@@ -79,7 +84,7 @@ pub(crate) async fn ask(test: &TestApp, route: &Route, who: Persona) -> crate::s
 
 async fn every_persona_on_every_route(db: &TestDb) {
     let test = TestApp::start(db).await;
-    assert_eq!(asked(&routes(&test)), in_the_router());
+    assert_eq!(asked(&routes(&test)), in_the_router(&test).await);
     let mut matrix =
         vec![format!("{:<55}{}", "", Persona::ALL.map(|who| format!("{:>10}", format!("{who:?}"))).concat())];
     for route in routes(&test) {
@@ -95,6 +100,9 @@ async fn every_persona_on_every_route(db: &TestDb) {
                                                                 Anonymous   Mallory     Alice   Auditor   Applier     Admin
         GET /healthz                                                  200       200       200       200       200       200
         GET /readyz                                                   200       200       200       200       200       200
+        GET /openapi.json                                             200       200       200       200       200       200
+        GET /docs                                                     200       200       200       200       200       200
+        GET /docs/page.js                                             200       200       200       200       200       200
         GET /v1/whoami                                                401       200       200       200       200       200
         GET /v1/roles                                                 401       200       200       200       200       200
         POST /v1/credentials                                          401       403       200       403       200       403
@@ -121,7 +129,7 @@ async fn every_persona_on_every_route(db: &TestDb) {
 async fn nothing_is_told_without_credentials(db: &TestDb) {
     let test = TestApp::start(db).await;
     for route in routes(&test) {
-        let open = ["/healthz", "/readyz"].contains(&route.path.as_str());
+        let open = !route.path.starts_with("/v1/");
         let anonymous = ask(&test, &route, Persona::Anonymous).await;
         if open {
             assert_eq!(anonymous.status, 200, "{}", route.path);

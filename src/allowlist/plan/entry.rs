@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// What comes, changes and goes of one kind, each in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Section<T> {
     /// What comes.
     pub added: Vec<T>,
@@ -22,7 +22,7 @@ pub struct Section<T> {
 }
 
 /// One thing as it shall be, and what is different about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Changed<T> {
     /// As it shall be.
     #[serde(flatten)]
@@ -32,7 +32,7 @@ pub struct Changed<T> {
 }
 
 /// One field that changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldChange {
     /// Its name.
     pub field: &'static str,
@@ -45,7 +45,7 @@ pub struct FieldChange {
 }
 
 /// An account in a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AccountEntry {
     /// Its number.
     pub id: AccountId,
@@ -60,7 +60,7 @@ pub struct AccountEntry {
 }
 
 /// A role in a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RoleEntry {
     /// `<alias or account id>/<role name>`.
     pub role: String,
@@ -79,7 +79,7 @@ pub struct RoleEntry {
 }
 
 /// A grant in a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct GrantEntry {
     /// Its id.
     pub id: GrantId,

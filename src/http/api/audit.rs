@@ -1,7 +1,7 @@
 use super::{NO_STORE, USUAL_PAGE, page_size};
 use crate::{
     app::App,
-    audit::{Kind, StreamId, csv_header, csv_line, jsonl_line},
+    audit::{Event, Hash, Heads, Kind, Signature, StreamId, csv_header, csv_line, jsonl_line},
     evidence::Reading,
     http::{
         error::Error,
@@ -20,15 +20,18 @@ use axum::{
 };
 use deserr::Deserr;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::{Value, json, value::RawValue};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
 
 /// Text is looked for within this much time: no index serves it.
 const LONGEST_TEXT_SEARCH: Duration = Duration::from_hours(31 * 24);
 
 /// Every filter is exact; `q` is text within at most 31 days.
-#[derive(Debug, Deserr)]
+#[derive(Debug, Deserr, IntoParams)]
 #[deserr(error = Faults, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(in crate::http) struct EventsQuery {
     #[deserr(default, try_from(Option<String>) = parse_kind -> Invalid)]
     kind: Option<Kind>,
@@ -45,21 +48,31 @@ pub(in crate::http) struct EventsQuery {
     #[deserr(default)]
     until: Option<Time>,
     #[deserr(default)]
+    /// Text somewhere in the event; within at most 31 days.
     q: Option<String>,
     #[deserr(default = USUAL_PAGE, try_from(String) = page_size -> Invalid)]
+    /// The longest page.
+    #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
     limit: u32,
     #[deserr(default, try_from(Option<String>) = parse_cursor -> Invalid)]
+    /// The `next_cursor` of the page before.
+    #[param(value_type = Option<String>, pattern = "^-?[0-9]{1,17}_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
     cursor: Option<(Time, String)>,
     #[deserr(default)]
+    /// Pages one stream in its own order instead of all by time.
     stream: Option<StreamId>,
     #[deserr(default, try_from(Option<String>) = parse_place -> Invalid)]
+    /// Beside `stream`: only what comes after.
     after_seq: Option<u64>,
 }
 
-#[derive(Debug, Deserr)]
+#[derive(Debug, Deserr, IntoParams)]
 #[deserr(error = Faults, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(in crate::http) struct ExportQuery {
     #[deserr(default = Format::Jsonl, try_from(String) = parse_format -> Invalid)]
+    /// One JSON object a line (the default), or CSV.
+    #[param(required = false, inline)]
     format: Format,
     #[deserr(default, try_from(Option<String>) = parse_kind -> Invalid)]
     kind: Option<Kind>,
@@ -76,10 +89,12 @@ pub(in crate::http) struct ExportQuery {
     #[deserr(default)]
     until: Option<Time>,
     #[deserr(default)]
+    /// Text somewhere in the event; within at most 31 days.
     q: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "snake_case")]
 enum Format {
     Jsonl,
     Csv,
@@ -117,7 +132,35 @@ fn parse_cursor(text: Option<String>) -> Result<Option<(Time, String)>, Invalid>
     text.as_deref().map(|text| read(text).ok_or(Invalid::new("the next_cursor of the page before"))).transpose()
 }
 
+/// One page of events.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Events {
+    #[schema(value_type = Vec<EventRow>)]
+    events: Vec<Box<RawValue>>,
+    /// Null at the end, and where a stream is paged.
+    next_cursor: Option<String>,
+}
+
+/// A row of the audit.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described: `audit::jsonl_line` writes it")]
+pub(in crate::http) struct EventRow {
+    /// Of this row and all before it.
+    hash: Hash,
+    record: Event,
+    seq: u64,
+    /// On the last row of every commit.
+    signature: Option<Signature>,
+    stream: StreamId,
+}
+
 /// One page of events: newest first, or one stream in its own order.
+#[utoipa::path(
+    get, path = "/v1/audit/events", operation_id = "listEvents", tag = "audit", params(EventsQuery),
+    responses((status = 200, description = "One page of events", body = Events)),
+)]
 pub(in crate::http) async fn events(
     State(app): State<App>,
     who: Authenticated,
@@ -149,9 +192,9 @@ pub(in crate::http) async fn events(
     Ok((NO_STORE, Json(show(&listed, &page, limit)?)))
 }
 
-fn show(listed: &[Listed], page: &Page, limit: u32) -> Result<Value, Error> {
+fn show(listed: &[Listed], page: &Page, limit: u32) -> Result<Events, Error> {
     let full = listed.len() == limit as usize;
-    let next = match (page, listed.last()) {
+    let next_cursor = match (page, listed.last()) {
         (Page::Newest(_), Some(last)) if full => Some(format!("{}_{}", last.place.0.as_micros(), last.place.1)),
         _ => None,
     };
@@ -159,10 +202,18 @@ fn show(listed: &[Listed], page: &Page, limit: u32) -> Result<Value, Error> {
     let events =
         listed.iter().map(|listed| RawValue::from_string(jsonl_line(&listed.row))).collect::<Result<Vec<_>, _>>();
     let events = events.map_err(|_| Error::Panic)?;
-    Ok(json!({"events": events, "next_cursor": next}))
+    Ok(Events { events, next_cursor })
 }
 
 /// Everything that the filter lets through, sent as it is read: without a filter so that it can be verified.
+#[utoipa::path(
+    get, path = "/v1/audit/export", operation_id = "exportEvents", tag = "audit", params(ExportQuery),
+    responses((
+        status = 200, description = "The events: as JSONL, each line is an `EventRow`; as CSV, the first line has the names",
+        content((String = "application/jsonl"), (String = "text/csv")),
+        headers(("content-disposition" = String, description = "A name for the file.")),
+    )),
+)]
 pub(in crate::http) async fn export(
     State(app): State<App>,
     Auditor(who): Auditor,
@@ -193,6 +244,10 @@ pub(in crate::http) async fn export(
 }
 
 /// Every stream's newest signed head, to be kept elsewhere.
+#[utoipa::path(
+    get, path = "/v1/audit/heads", operation_id = "listHeads", tag = "audit",
+    responses((status = 200, description = "The heads", body = Heads)),
+)]
 pub(in crate::http) async fn heads(State(app): State<App>, _: Auditor) -> Result<impl IntoResponse, Error> {
     Ok((NO_STORE, Json(app.evidence.list_heads().await?)))
 }

@@ -1,7 +1,6 @@
 use super::{
     NO_STORE,
     grants::{ListQuery, grantable},
-    show_time,
 };
 use crate::{
     access::NewBlock,
@@ -15,33 +14,72 @@ use crate::{
 };
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use deserr::Deserr;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One page of blocks.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Blocks<'a> {
+    blocks: Vec<Shown<'a>>,
+    /// Null at the end.
+    next_cursor: Option<GrantId>,
+}
+
+/// A block.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Block)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Shown<'a> {
+    created_at: Time,
+    created_by: &'a Principal,
+    id: &'a GrantId,
+    /// Who is blocked; null where a role is.
+    principal: Option<&'a Principal>,
+    reason: &'a Reason,
+    /// `<account id>/<role name>`; null where a principal is blocked.
+    role: Option<String>,
+    /// When it ends; null where it does not.
+    until: Option<Time>,
+}
 
 /// The blocks, newest first, those whose time is over too.
+#[utoipa::path(
+    get, path = "/v1/blocks", operation_id = "listBlocks", tag = "allowlist", params(ListQuery),
+    responses((status = 200, description = "One page of blocks", body = Blocks)),
+)]
 pub(in crate::http) async fn list(
     State(app): State<App>,
     _: Auditor,
     Params(query): Params<ListQuery>,
 ) -> Result<impl IntoResponse, Error> {
     let blocks = app.access.list_blocks(query.cursor.as_ref(), query.limit).await?;
-    let next = blocks.last().filter(|_| blocks.len() == query.limit as usize).map(|block| block.id.clone());
-    let blocks: Vec<Value> = blocks.iter().map(show).collect();
-    Ok((NO_STORE, Json(json!({"blocks": blocks, "next_cursor": next}))))
+    let next_cursor = blocks.last().filter(|_| blocks.len() == query.limit as usize).map(|block| block.id.clone());
+    let blocks = blocks.iter().map(show).collect();
+    Ok((NO_STORE, Json(Blocks { blocks, next_cursor })).into_response())
 }
 
-#[derive(Debug, Deserr)]
+/// What to block: either a principal or a role.
+#[derive(Debug, Deserr, ToSchema)]
 #[deserr(error = Faults, deny_unknown_fields)]
+#[schema(as = BlockRequest)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct Body {
     #[deserr(default)]
     principal: Option<Principal>,
     #[deserr(default)]
     role: Option<RoleRef>,
     reason: Reason,
+    /// When it ends; it stays until it is lifted where there is none.
     #[deserr(default)]
     until: Option<Time>,
 }
 
 /// Blocks a principal or a role.
+#[utoipa::path(
+    post, path = "/v1/blocks", operation_id = "addBlock", tag = "allowlist", request_body = Body,
+    responses((status = 201, description = "The block", body = Shown)),
+)]
 pub(in crate::http) async fn add(
     State(app): State<App>,
     Admin(who): Admin,
@@ -58,10 +96,15 @@ pub(in crate::http) async fn add(
         return Err(Faults::at("/until", "expected a time in the future").into());
     }
     let block = app.access.add_block(target, body.reason, body.until, &who.actor).await?;
-    Ok((StatusCode::CREATED, NO_STORE, Json(show(&block))))
+    Ok((StatusCode::CREATED, NO_STORE, Json(show(&block))).into_response())
 }
 
 /// Lifts a block.
+#[utoipa::path(
+    delete, path = "/v1/blocks/{id}", operation_id = "removeBlock", tag = "allowlist",
+    params(("id" = GrantId, Path, description = "The block's id.")),
+    responses((status = 204, description = "It is lifted")),
+)]
 pub(in crate::http) async fn remove(
     State(app): State<App>,
     Admin(who): Admin,
@@ -71,13 +114,11 @@ pub(in crate::http) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn show(block: &Block) -> Value {
+fn show(block: &Block) -> Shown<'_> {
     let (principal, role) = match &block.target {
         BlockTarget::Principal(principal) => (Some(principal), None),
         BlockTarget::Role(account, role) => (None, Some(format!("{account}/{role}"))),
     };
-    json!({
-        "id": block.id, "principal": principal, "role": role, "reason": block.reason, "until": show_time(block.until),
-        "created_by": block.created_by, "created_at": block.created_at,
-    })
+    let Block { id, reason, until, created_by, created_at, .. } = block;
+    Shown { created_at: *created_at, created_by, id, principal, reason, role, until: *until }
 }

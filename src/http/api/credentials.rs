@@ -9,26 +9,38 @@ use crate::{
         extract::{Authenticated, Input},
     },
     input::Faults,
-    model::{GrantId, Invalid, Reason, RoleRef, SessionDuration, SourceIdentity},
+    model::{GrantId, Invalid, IssuanceId, Reason, RoleArn, RoleRef, SessionDuration, SourceIdentity, Time},
 };
 use axum::{Json, extract::State, response::IntoResponse};
 use deserr::Deserr;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-#[derive(Debug, Deserr)]
+/// What to have credentials for.
+#[derive(Debug, Deserr, ToSchema)]
 #[deserr(error = Faults, deny_unknown_fields)]
+#[schema(as = CredentialsRequest)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct Body {
+    /// The role.
     role: RoleRef,
+    /// How long the session shall last; not asked for, an hour, or less where a limit says so.
     #[deserr(default, try_from(Option<u64>) = session_duration -> Invalid)]
     duration_seconds: Option<SessionDuration>,
     #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
+    /// A grant may require one. A blank one is none.
+    #[schema(value_type = Option<String>, max_length = 512, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", example = "INC-42")]
     reason: Option<Reason>,
     #[deserr(default, try_from(Option<Value>) = parse_policy -> Invalid)]
+    /// An IAM policy that narrows the session; refused where the grant has one of its own.
     session_policy: Option<GivenPolicy>,
     #[deserr(default, try_from(Option<String>) = parse_region -> Invalid)]
+    /// Only repeated in the answer.
+    #[schema(pattern = "^[A-Za-z0-9-]{1,32}$", example = "eu-west-1")]
     region: Option<String>,
     #[deserr(default)]
+    /// The one grant to use, where several would do.
     grant_id: Option<GrantId>,
 }
 
@@ -42,22 +54,35 @@ fn parse_region(text: Option<String>) -> Result<Option<String>, Invalid> {
     }
 }
 
-#[derive(Serialize)]
-struct Credentials<'a> {
+/// Credentials, and where they come from.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Credentials<'a> {
+    /// Names them in the audit.
+    #[schema(value_type = IssuanceId)]
     issuance_id: String,
+    #[schema(value_type = RoleArn)]
     role_arn: String,
     assumed_role_arn: &'a str,
     source_identity: Option<&'a str>,
     access_key_id: &'a str,
     secret_access_key: &'a str,
     session_token: &'a str,
+    #[schema(value_type = Time)]
     expires_at: String,
+    #[schema(value_type = SessionDuration)]
     duration_seconds: u32,
+    /// What made the session shorter than the hour that was not asked for.
+    #[schema(value_type = Option<Limit>)]
     clamped_by: Option<&'static str>,
     region: &'a str,
 }
 
 /// New credentials for one role.
+#[utoipa::path(
+    post, path = "/v1/credentials", operation_id = "issueCredentials", tag = "caller", request_body = Body,
+    responses((status = 200, description = "The credentials", body = Credentials)),
+)]
 pub(in crate::http) async fn issue(
     State(app): State<App>,
     who: Authenticated,

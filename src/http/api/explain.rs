@@ -1,6 +1,6 @@
 use super::{GivenPolicy, NO_STORE, optional_reason, parse_policy, sendable, session_duration};
 use crate::{
-    allowlist::{Ask, Asker},
+    allowlist::{Ask, Asker, Explanation},
     app::App,
     audit::Kind,
     evidence::Reading,
@@ -15,24 +15,35 @@ use axum::{Json, extract::State, response::IntoResponse};
 use deserr::Deserr;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
+use utoipa::ToSchema;
 
-#[derive(Debug, Deserr)]
+/// What to explain.
+#[derive(Debug, Deserr, ToSchema)]
 #[deserr(error = Faults, deny_unknown_fields)]
+#[schema(as = ExplainRequest)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct Body {
+    /// The role.
     role: RoleRef,
     #[deserr(default, try_from(Option<u64>) = session_duration -> Invalid)]
     duration_seconds: Option<SessionDuration>,
     #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
+    #[schema(value_type = Option<String>, max_length = 512, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", example = "INC-42")]
     reason: Option<Reason>,
     #[deserr(default, try_from(Option<Value>) = parse_policy -> Invalid)]
     session_policy: Option<GivenPolicy>,
     #[deserr(default)]
     grant_id: Option<GrantId>,
+    /// Who asks, for an auditor: somebody else.
     #[deserr(default)]
     principal: Option<Principal>,
     #[deserr(default, try_from(Option<Vec<Principal>>) = parse_groups -> Invalid)]
+    /// Their groups, for an auditor.
+    #[schema(schema_with = crate::http::document::groups, required = false)]
     groups: Option<Vec<Principal>>,
     #[deserr(default, try_from(Option<String>) = parse_address -> Invalid)]
+    /// Where they ask from, for an auditor.
+    #[schema(schema_with = crate::http::document::address, required = false)]
     source_ip: Option<IpAddr>,
 }
 
@@ -51,6 +62,10 @@ fn parse_address(text: Option<String>) -> Result<Option<IpAddr>, Invalid> {
 }
 
 /// Would it be allowed, and if not, why. Callers ask for themselves; auditors and admins for anybody, on record.
+#[utoipa::path(
+    post, path = "/v1/explain", operation_id = "explain", tag = "caller", request_body = Body,
+    responses((status = 200, description = "The explanation", body = Explanation)),
+)]
 pub(in crate::http) async fn explain(
     State(app): State<App>,
     who: Authenticated,

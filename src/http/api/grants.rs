@@ -1,4 +1,4 @@
-use super::{GivenPolicy, NO_STORE, USUAL_PAGE, page_size, parse_policy, sendable, session_duration, show_conditions};
+use super::{GivenPolicy, NO_STORE, USUAL_PAGE, page_size, parse_policy, sendable, session_duration};
 use crate::{
     access::NewGrant,
     app::App,
@@ -13,44 +13,93 @@ use crate::{
 };
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use deserr::Deserr;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
-#[derive(Debug, Deserr)]
+#[derive(Debug, Deserr, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[deserr(error = Faults, deny_unknown_fields)]
 pub(in crate::http) struct ListQuery {
     #[deserr(default = USUAL_PAGE, try_from(String) = page_size -> Invalid)]
+    /// The longest page.
+    #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
     pub(super) limit: u32,
     #[deserr(default)]
+    /// The `next_cursor` of the page before.
     pub(super) cursor: Option<GrantId>,
 }
 
+/// One page of grants.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Grants<'a> {
+    grants: Vec<Shown<'a>>,
+    /// Null at the end.
+    next_cursor: Option<GrantId>,
+}
+
+/// A single grant.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Grant)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Shown<'a> {
+    created_at: Time,
+    created_by: &'a Principal,
+    expires: Option<Time>,
+    id: &'a GrantId,
+    max_duration_seconds: Option<SessionDuration>,
+    reason: Option<&'a Reason>,
+    require_reason: bool,
+    /// `<account id>/<role name>`, or `…/*`.
+    role: String,
+    /// Always applied.
+    session_policy: Option<Value>,
+    /// Where a request must come from; anywhere where empty.
+    source_ips: &'a [IpNet],
+    to: &'a Principal,
+}
+
 /// The single grants, newest first; the file's stand in the file.
+#[utoipa::path(
+    get, path = "/v1/grants", operation_id = "listGrants", tag = "allowlist", params(ListQuery),
+    responses((status = 200, description = "One page of grants", body = Grants)),
+)]
 pub(in crate::http) async fn list(
     State(app): State<App>,
     _: Auditor,
     Params(query): Params<ListQuery>,
 ) -> Result<impl IntoResponse, Error> {
     let grants = app.access.list_grants(query.cursor.as_ref(), query.limit).await?;
-    let next = grants.last().filter(|_| grants.len() == query.limit as usize).map(|grant| grant.id.clone());
-    let grants: Vec<Value> = grants.iter().map(show).collect();
-    Ok((NO_STORE, Json(json!({"grants": grants, "next_cursor": next}))))
+    let next_cursor = grants.last().filter(|_| grants.len() == query.limit as usize).map(|grant| grant.id.clone());
+    let grants = grants.iter().map(show).collect();
+    Ok((NO_STORE, Json(Grants { grants, next_cursor })).into_response())
 }
 
-#[derive(Debug, Deserr)]
+/// Whom to grant what.
+#[derive(Debug, Deserr, ToSchema)]
 #[deserr(error = Faults, deny_unknown_fields)]
+#[schema(as = GrantRequest)]
+#[serde(deny_unknown_fields)]
 pub(in crate::http) struct Body {
     #[deserr(try_from(Principal) = grantable -> Invalid)]
     to: Principal,
     role: RoleRef,
+    /// At most 90 days ahead.
     expires: Time,
     reason: Reason,
     #[deserr(default, try_from(Option<u64>) = session_duration -> Invalid)]
     max_duration_seconds: Option<SessionDuration>,
+    /// Whether a request must bring a reason.
     #[deserr(default)]
+    #[schema(required = false, default = false)]
     require_reason: bool,
+    /// Where a request must come from; anywhere where empty.
     #[deserr(default)]
+    #[schema(required = false)]
     source_ips: Vec<IpNet>,
     #[deserr(default, try_from(Option<Value>) = parse_policy -> Invalid)]
+    /// An IAM policy that is always applied.
     session_policy: Option<GivenPolicy>,
 }
 
@@ -63,6 +112,10 @@ pub(super) fn grantable(principal: Principal) -> Result<Principal, Invalid> {
 }
 
 /// Makes a single grant.
+#[utoipa::path(
+    post, path = "/v1/grants", operation_id = "addGrant", tag = "allowlist", request_body = Body,
+    responses((status = 201, description = "The grant", body = Shown)),
+)]
 pub(in crate::http) async fn add(
     State(app): State<App>,
     Admin(who): Admin,
@@ -77,10 +130,15 @@ pub(in crate::http) async fn add(
     };
     let new = NewGrant { principal: body.to, role: body.role, conditions, reason: body.reason };
     let grant = app.access.add_grant(new, &who.actor).await?;
-    Ok((StatusCode::CREATED, NO_STORE, Json(show(&grant))))
+    Ok((StatusCode::CREATED, NO_STORE, Json(show(&grant))).into_response())
 }
 
 /// Ends a single grant: it stops working at the next request.
+#[utoipa::path(
+    delete, path = "/v1/grants/{id}", operation_id = "removeGrant", tag = "allowlist",
+    params(("id" = GrantId, Path, description = "The grant's id.")),
+    responses((status = 204, description = "It has ended")),
+)]
 pub(in crate::http) async fn remove(
     State(app): State<App>,
     Admin(who): Admin,
@@ -90,17 +148,23 @@ pub(in crate::http) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn show(grant: &Grant) -> Value {
+fn show(grant: &Grant) -> Shown<'_> {
     let role = match &grant.target {
         GrantTarget::Role(account, role) => format!("{account}/{role}"),
         GrantTarget::Account(account) => format!("{account}/*"),
     };
-    let mut body = json!({
-        "id": grant.id, "to": grant.principal, "role": role, "reason": grant.reason,
-        "created_by": grant.created_by, "created_at": grant.created_at,
-    });
-    if let (Value::Object(body), Value::Object(conditions)) = (&mut body, show_conditions(&grant.conditions)) {
-        body.extend(conditions);
+    let Conditions { max_duration, require_reason, expires, source_ips, session_policy } = &grant.conditions;
+    Shown {
+        created_at: grant.created_at,
+        created_by: &grant.created_by,
+        expires: *expires,
+        id: &grant.id,
+        max_duration_seconds: *max_duration,
+        reason: grant.reason.as_ref(),
+        require_reason: *require_reason,
+        role,
+        session_policy: session_policy.as_ref().and_then(|policy| serde_json::from_str(policy.as_str()).ok()),
+        source_ips,
+        to: &grant.principal,
     }
-    body
 }
