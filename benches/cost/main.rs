@@ -49,6 +49,7 @@ enum Role {
 }
 
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 struct Measure {
     /// What to measure; all of it where nothing is named.
     parts: Vec<Part>,

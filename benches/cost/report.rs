@@ -17,7 +17,9 @@ impl Verdicts {
     }
 
     pub(crate) fn close(&self) {
-        say(&format!("\ngoals: {} ok, {} short", self.met, self.short));
+        if self.met + self.short > 0 {
+            say(&format!("\ngoals: {} ok, {} short", self.met, self.short));
+        }
     }
 }
 
