@@ -10,6 +10,7 @@ use crate::{
 use std::time::Duration;
 
 const AT_ONCE: usize = 256;
+const NEW_AT_ONCE: usize = 64;
 /// The service keeps what it knows of 10,000 callers and roles.
 const NEW_CALLERS: usize = 12_000;
 /// Ready, and what starting left behind done with.
@@ -30,7 +31,9 @@ pub(crate) async fn measure(ground: &Ground, scale: &Scale, verdicts: &mut Verdi
         site.issue(&[&service], &usual, Load::AtOnce(AT_ONCE), asks::WARM_UP + scale.calls).await;
         let loaded = service.process.memory("VmHWM");
         let new = asks::never_seen(&ground.issuer, &format!("memory-{round}"), callers);
-        site.issue(&[&service], &new, Load::AtOnce(AT_ONCE), callers).await;
+        // So many at once that a slow machine still answers: each is a decision from the database.
+        site.issue(&[&service], &new, Load::AtOnce(NEW_AT_ONCE), callers).await;
+        site.issue(&[&service], &new, Load::AtOnce(AT_ONCE), scale.calls).await;
         let filled = service.process.memory("VmHWM");
         tokio::time::sleep(SETTLED).await;
         let after = service.process.memory("VmRSS");
