@@ -50,7 +50,9 @@ async fn every_answer_is_described(db: &TestDb) {
             names.push(operation["operationId"].as_str().unwrap().to_owned());
             let open = operation["security"] == serde_json::json!([{}]);
             assert_eq!(open, !path.starts_with("/v1/"), "{method} {path}");
-            for (status, response) in operation["responses"].as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap();
+            // The listener answers 431, before there is a request to speak of.
+            for (status, response) in responses.iter().filter(|(status, _)| *status != "431") {
                 let place = format!("{method} {path} {status}");
                 assert_ne!(response["headers"]["x-request-id"], Value::Null, "{place}");
                 let problem = &response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"];
