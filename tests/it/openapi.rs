@@ -30,12 +30,12 @@ async fn the_description_in_docs_is_the_one_that_is_served(db: &TestDb) {
     let served = test.get("/openapi.json", Anonymous).await;
     assert_eq!((served.status, served.header("content-type")), (200, "application/json"));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
-    let text = serde_json::to_string_pretty(&served.body()).unwrap() + "\n";
+    let pretty = serde_json::to_string_pretty(&served.body()).unwrap() + "\n";
     if variable("HALLPASS_TEST_WRITE").is_some() {
-        fs::write(&path, &text).unwrap();
+        fs::write(&path, &pretty).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == text, "docs/openapi.json is stale: HALLPASS_TEST_WRITE=1 tests/run openapi");
+    assert!(kept == pretty, "docs/openapi.json is stale: HALLPASS_TEST_WRITE=1 tests/run openapi");
     test.close().await;
 }
 
@@ -50,7 +50,9 @@ async fn every_answer_is_described(db: &TestDb) {
             names.push(operation["operationId"].as_str().unwrap().to_owned());
             let open = operation["security"] == serde_json::json!([{}]);
             assert_eq!(open, !path.starts_with("/v1/"), "{method} {path}");
-            for (status, response) in operation["responses"].as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap();
+            // The listener answers 431, before there is a request to speak of.
+            for (status, response) in responses.iter().filter(|(status, _)| *status != "431") {
                 let place = format!("{method} {path} {status}");
                 assert_ne!(response["headers"]["x-request-id"], Value::Null, "{place}");
                 let problem = &response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"];
@@ -65,9 +67,9 @@ async fn every_answer_is_described(db: &TestDb) {
     assert_eq!(names.len(), all, "{names:?}");
     // The page for people and the description name the same codes.
     let page = include_str!("../../docs/api.md").split("## Errors").nth(1).unwrap();
-    let text = document.to_string();
+    let whole = document.to_string();
     for code in page.split('`').filter(|word| word.contains('_') && !word.contains(' ')) {
-        assert!(text.contains(&format!("\"{code}\"")) || code == "method_not_allowed", "{code}");
+        assert!(whole.contains(&format!("\"{code}\"")) || code == "method_not_allowed", "{code}");
     }
     test.close().await;
 }

@@ -54,7 +54,7 @@ struct FaultBody {
 const WITH_ABSENT: [&str; 4] = ["FieldChange", "Fault", "Problem", "SessionPolicy"];
 
 /// Every code with its status.
-const CODES: [(u16, &str); 28] = [
+const CODES: [(u16, &str); 27] = [
     (400, "invalid_request"),
     (401, "unauthenticated"),
     (401, "token_expired"),
@@ -62,7 +62,6 @@ const CODES: [(u16, &str); 28] = [
     (403, "forbidden"),
     (403, "not_allowed"),
     (404, "not_found"),
-    (405, "method_not_allowed"),
     (408, "request_timeout"),
     (409, "conflict"),
     (412, "stale"),
@@ -136,6 +135,10 @@ pub(super) fn complete(document: &mut OpenApi) {
         for operation in operations.into_iter().flatten() {
             add_problems(operation);
             add_request_id(operation);
+            let too_large = Response::new("The head of the request is too large. No body, and no `x-request-id`.");
+            operation.responses.responses.insert("431".to_owned(), too_large.into());
+            // The page shows a summary as it stands.
+            operation.summary = operation.summary.take().map(|summary| summary.replace('`', ""));
         }
     }
 }
