@@ -21,7 +21,7 @@ pub use probe::Probe;
 pub use sqlite::{SqliteTx, SqliteWriter};
 
 use sqlx::{
-    ConnectOptions, PgPool, Postgres, SqlitePool, Transaction,
+    ConnectOptions, Connection, PgPool, Postgres, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -31,6 +31,8 @@ use std::{path::Path, str::FromStr, time::Duration};
 const STATEMENT_LIMIT: Duration = Duration::from_secs(4);
 /// How long to wait for a connection, and for SQLite's one write lock.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
+/// A connection to PostgreSQL that was not used for longer may have died.
+const RESTED: Duration = Duration::from_millis(100);
 /// How many may read at once.
 const READERS: u32 = 8;
 
@@ -177,7 +179,11 @@ impl Store {
             })
         };
         let read = pool().max_connections(READERS).connect_lazy_with(options.clone());
-        let write = pool().max_connections(2).test_before_acquire(false).connect_lazy_with(options);
+        // A connection that rested is tried first: it may have died meanwhile, and a commit must not be what finds out.
+        let write = pool().max_connections(2).test_before_acquire(false).before_acquire(|connection, used| {
+            Box::pin(async move { Ok(used.idle_for < RESTED || connection.ping().await.is_ok()) })
+        });
+        let write = write.connect_lazy_with(options);
         Ok(Self::Postgres { read, write })
     }
 

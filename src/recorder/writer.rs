@@ -33,6 +33,8 @@ const CHANGE_LIMIT: Duration = Duration::from_secs(30);
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// After so many rows SQLite's log is brought into the database. Each writes up to ten of its pages.
 const CHECKPOINT_EVERY: usize = 500;
+/// How many commits whose end was not seen are kept in mind: each took seconds, so these are minutes.
+const DOUBTS: usize = 64;
 /// Heads are repeated after this long, where something happened.
 const HEADS_EVERY: Duration = Duration::from_mins(1);
 /// An intent without an outcome for this long is called unknown.
@@ -49,7 +51,8 @@ pub(super) struct Writer {
     healthy: Arc<AtomicBool>,
     metrics: Metrics,
     stream: Option<Stream>,
-    doubt: Option<Doubt>,
+    /// Oldest first; over as soon as a later commit has taken their places.
+    doubts: Vec<Doubt>,
     /// The allowlist's revision when it was last looked at.
     revision: Option<u64>,
     /// What the next housekeeping writes: counts of folded floods, and corrections.
@@ -64,8 +67,8 @@ struct Doubt {
     attempted: Stream,
     /// Outcomes whose credentials were dropped, though their rows may have been kept.
     dropped: Vec<Event>,
-    /// Whether what was owed was among its rows.
-    paid: bool,
+    /// How much of what was owed was among its rows.
+    paid: usize,
 }
 
 /// What became of each entry, by its place in the batch.
@@ -84,7 +87,8 @@ impl Writer {
         healthy: Arc<AtomicBool>,
         metrics: Metrics,
     ) -> Self {
-        let (stream, doubt, revision, owed, last_list, rows_since_list) = (None, None, None, Vec::new(), None, 0);
+        let (stream, doubts, revision, owed, last_list, rows_since_list) =
+            (None, Vec::new(), None, Vec::new(), None, 0);
         Self {
             store,
             key,
@@ -94,7 +98,7 @@ impl Writer {
             healthy,
             metrics,
             stream,
-            doubt,
+            doubts,
             revision,
             owed,
             last_list,
@@ -201,11 +205,13 @@ impl Writer {
         if result.is_err() {
             self.metrics.commit_failed();
         }
-        self.healthy.store(!matches!(result, Err(StoreError::Unavailable(_) | StoreError::Silent)), Ordering::Relaxed);
+        // One of many events that is refused says nothing about the audit; a single one may.
+        let fine = result.is_ok() || matches!(result, Err(StoreError::Refused(_)) if entries.len() > 1);
+        self.healthy.store(fine, Ordering::Relaxed);
         if let (Err(_), Some(attempted)) = (&result, attempted) {
             let released = entries.iter().filter(|entry| entry.event.kind == Kind::CredentialsIssued);
             let dropped = released.map(|entry| entry.event.clone()).collect();
-            self.doubt = Some(Doubt { attempted, dropped, paid: false });
+            self.doubt(Doubt { attempted, dropped, paid: 0 });
         }
         result
     }
@@ -248,7 +254,9 @@ impl Writer {
         entries: &[Entry],
         attempted: &mut Option<Stream>,
     ) -> Result<Option<Vec<Verdict>>, StoreError> {
-        let (Some(revision), Some(stream), None) = (self.revision, &self.stream, &self.doubt) else { return Ok(None) };
+        let (Some(revision), Some(stream), true) = (self.revision, &self.stream, self.doubts.is_empty()) else {
+            return Ok(None);
+        };
         let usual = |entry: &Entry| match entry.basis {
             Basis::Alone | Basis::Intent(_) => true,
             Basis::Decision { revision: decided_on, .. } => decided_on == revision,
@@ -272,7 +280,7 @@ impl Writer {
     }
 
     async fn begin_batch(&mut self, tx: &mut Tx) -> Result<Batch, StoreError> {
-        self.settle_doubt(tx).await?;
+        self.settle_doubts(tx).await?;
         let (stream, last_list) = (self.stream.as_ref(), self.last_list);
         Batch::begin(tx, stream, last_list, &self.run, &self.key, &self.clock).await
     }
@@ -305,30 +313,56 @@ impl Writer {
             (self.last_list, self.rows_since_list) = (Some(at), 0);
         }
         self.stream = Some(batch.stream);
+        self.doubts.clear();
     }
 
-    /// Finds out whether the commit whose end was not seen was kept. Its rows took their places in the stream, so an
-    /// insertion there waits for it or fails: the two can never both be kept.
-    async fn settle_doubt(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
-        let Some(Doubt { attempted, dropped, paid }) = &self.doubt else { return Ok(()) };
-        let kept = tx.find_head(attempted.head.stream).await?.is_some_and(|head| head == attempted.head);
-        if kept {
-            if *paid {
-                self.owed.clear();
-            }
-            // Outcomes on disk whose credentials were dropped: the record is set straight.
-            let now = self.clock.now();
-            let correction = |event: &Event| {
-                let mut correction = failed(event.clone(), "audit_unavailable");
-                (correction.id, correction.at) = (self.clock.new_id(), now);
-                correction.detail.insert("corrects".to_owned(), event.id.to_string().into());
-                correction
-            };
-            self.owed.extend(dropped.iter().map(correction));
-            self.stream = Some(attempted.clone());
+    fn doubt(&mut self, doubt: Doubt) {
+        if self.doubts.len() >= DOUBTS {
+            let oldest = self.doubts.remove(0);
+            tracing::error!(events = ?oldest.dropped, "whether these were kept will not be found out: they stand here alone");
         }
-        self.doubt = None;
+        self.doubts.push(doubt);
+    }
+
+    /// Finds out which of the commits whose end was not seen was kept. All of them wanted the same places in the stream, so
+    /// one at most can be; while none is, each still can, for the server may have stalled in the middle of it. What is
+    /// attempted in those places next waits for it or fails.
+    async fn settle_doubts(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
+        if self.doubts.is_empty() {
+            return Ok(());
+        }
+        for place in 0..self.doubts.len() {
+            let head = self.doubts[place].attempted.head;
+            if tx.find_head(head.stream).await? == Some(head) {
+                let kept = self.doubts.swap_remove(place);
+                self.doubts.clear();
+                self.adopt(kept);
+                return Ok(());
+            }
+        }
+        if let Some(stream) = &self.stream
+            && tx.find_head(stream.head.stream).await? != Some(stream.head)
+        {
+            tracing::error!(stream = %stream.head.stream, seq = stream.head.seq, "rows follow that are not known here: the stream is left");
+            self.stream = None;
+            self.doubts.clear();
+        }
         Ok(())
+    }
+
+    /// Goes on from a commit that turned out to have been kept.
+    fn adopt(&mut self, Doubt { attempted, dropped, paid }: Doubt) {
+        self.owed.drain(..paid.min(self.owed.len()));
+        // Outcomes on disk whose credentials were dropped: the record is set straight.
+        let now = self.clock.now();
+        let correction = |event: &Event| {
+            let mut correction = failed(event.clone(), "audit_unavailable");
+            (correction.id, correction.at) = (self.clock.new_id(), now);
+            correction.detail.insert("corrects".to_owned(), event.id.to_string().into());
+            correction
+        };
+        self.owed.extend(dropped.iter().map(correction));
+        self.stream = Some(attempted);
     }
 
     async fn housekeep(&mut self) {
@@ -357,7 +391,7 @@ impl Writer {
                 self.owed.clear();
             }
             if let Some(attempted) = attempted {
-                self.doubt = Some(Doubt { attempted, dropped: Vec::new(), paid: true });
+                self.doubt(Doubt { attempted, dropped: Vec::new(), paid: self.owed.len() });
             }
         }
     }
@@ -367,7 +401,7 @@ impl Writer {
         let list_since = self.last_list.filter(|at| self.rows_since_list > 0 && at.plus(HEADS_EVERY) <= now);
         let mut tx = self.store.begin().await?;
         let orphans = tx.take_orphans(now.minus(ORPHANED_AFTER), ORPHANS_AT_ONCE).await?;
-        let closes = last && (self.stream.is_some() || self.doubt.is_some());
+        let closes = last && (self.stream.is_some() || !self.doubts.is_empty());
         if self.owed.is_empty() && orphans.is_empty() && list_since.is_none() && !closes {
             return tx.commit().await;
         }

@@ -1,7 +1,10 @@
 //! The audit's writer by itself: one commit for all who wait, a full queue, an event that the database refuses, and
 //! outcomes that come too late.
 
-use crate::support::database::{TestDb, on_both};
+use crate::support::{
+    database::{TestDb, on_both, on_postgres},
+    until,
+};
 use futures_util::{TryStreamExt, future::join_all};
 use hallpass::{
     audit::{Event, Hash, Kind, SigningKey, Verifier},
@@ -23,6 +26,62 @@ on_both!(
     a_stream_ends_with_the_day,
     an_export_verifies_while_others_write,
 );
+
+/// A server that stalls in the middle of a commit: it is given up, others are tried in its place, and then it lands.
+#[test]
+fn a_commit_that_lands_after_it_was_given_up_stops_nobody_and_is_corrected() {
+    on_postgres(async |db| {
+        let bench = Bench::new(db).await;
+        let recorder = bench.recorder();
+        // Longer than a statement may take, and than the recorder waits for a commit.
+        db.connect()
+            .await
+            .execute(
+                "CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    BEGIN PERFORM pg_sleep(9); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(4); END;
+                    RETURN NULL; END $$;
+                 CREATE TRIGGER stall AFTER INSERT ON audit_events FOR EACH ROW WHEN (NEW.kind = 'credentials.issued')
+                 EXECUTE FUNCTION stall()",
+            )
+            .await;
+        let id = IssuanceId::new(bench.clock.new_id());
+        let intent = recorder.intend(bench.event(Kind::CredentialsRequested, "user:alice"), id, 0).await.unwrap();
+        let issued = bench.event(Kind::CredentialsIssued, "user:alice");
+        let released = recorder.conclude(issued.clone(), intent).await;
+        assert!(matches!(released, Err(RecordError::Unavailable)), "{released:?}");
+        until("a commit after that", Duration::from_secs(30), async || {
+            recorder.record(bench.event(Kind::AuditRead, "user:olga")).await.ok()
+        })
+        .await;
+        assert!(recorder.is_healthy());
+        recorder.close().await;
+        let records = db.records().await;
+        let corrections: Vec<_> = records.iter().filter(|r| r["detail"]["corrects"] == issued.id.to_string()).collect();
+        assert_eq!(corrections.len(), 1, "{records:?}");
+        assert_eq!(corrections[0]["kind"], "credentials.failed");
+        bench.assert_verifies().await;
+    });
+}
+
+#[test]
+fn a_connection_that_died_at_rest_costs_nobody_anything() {
+    on_postgres(async |db| {
+        let bench = Bench::new(db).await;
+        let recorder = bench.recorder();
+        let record = async || recorder.record(bench.event(Kind::AuditRead, "user:olga")).await;
+        record().await.unwrap();
+        record().await.unwrap();
+        let mut sql = db.connect().await;
+        sql.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+             WHERE application_name = 'hallpass' AND datname = current_database()",
+        )
+        .await;
+        // Not asked what it rests from within a tenth of a second: that is the price of one trip.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        record().await.unwrap();
+    });
+}
 
 struct Bench {
     store: Store,
