@@ -68,7 +68,7 @@ impl Args {
         let listener = listen(self.listen).await?;
         let folder = Folder::open(self.data)?;
         let clock = Clock::system();
-        let demo = Demo::start(listener.address()?, &clock).await?;
+        let demo = Demo::start(listener.address()?, &folder, &clock).await?;
         folder.write(&demo.configuration())?;
         let config = config::load(Some(&folder.configuration()), std::iter::empty())?;
         migrate(&config).await?;

@@ -51,9 +51,10 @@ async fn start() -> (String, Clock) {
         role("Foreign", "arn:aws:iam::999988887777:user/somebody-else", &ALL),
         role("Second", &arn("Open"), &ALL),
     ];
+    let find = move |arn: &RoleArn| roles.iter().find(|role| role.arn == *arn).cloned();
     let clock = Clock::settable(Clock::system().now().minus(Duration::from_secs(100)));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    (format!("http://{}", aws::spawn(listener, roles, clock.clone()).unwrap()), clock)
+    (format!("http://{}", aws::spawn(listener, Box::new(find), clock.clone()).unwrap()), clock)
 }
 
 fn client(url: &str, id: &str, secret: &str, token: Option<&str>) -> Client {
