@@ -224,24 +224,24 @@ mod tests {
 
     #[test]
     fn only_what_was_sent_can_have_been_missed() {
-        use Missing::*;
+        use Missing::{NoExternalId, Principal, SetSourceIdentity, TagSession};
         let role = RoleArn::parse("arn:aws:iam::111122223333:role/ReadOnly").unwrap();
         let (name, identity) = (SessionName::parse("alice=1").unwrap(), SourceIdentity::parse("alice").unwrap());
         let id = ExternalId::parse("hp-1").unwrap();
         let tags = [Tags::default(), Tags::new([("team".to_owned(), "shop".to_owned())].into()).unwrap()];
         for (external_id, tags, source_identity, missing) in [
             (None, &tags[0], None, vec![Principal, NoExternalId]),
-            (Some(&id), &tags[0], None, vec![Principal, ExternalId]),
+            (Some(&id), &tags[0], None, vec![Principal, Missing::ExternalId]),
             (None, &tags[1], None, vec![Principal, NoExternalId, TagSession]),
-            (Some(&id), &tags[0], Some(&identity), vec![Principal, ExternalId, SetSourceIdentity]),
-            (Some(&id), &tags[1], Some(&identity), vec![Principal, ExternalId, TagSession, SetSourceIdentity]),
+            (Some(&id), &tags[0], Some(&identity), vec![Principal, Missing::ExternalId, SetSourceIdentity]),
+            (Some(&id), &tags[1], Some(&identity), vec![Principal, Missing::ExternalId, TagSession, SetSourceIdentity]),
         ] {
             let call = AssumeRole {
                 role: &role,
                 session_name: &name,
                 source_identity,
                 external_id,
-                duration: SessionDuration::parse_seconds(3600).unwrap(),
+                duration: SessionDuration::from_seconds(3600).unwrap(),
                 session_policy: None,
                 session_tags: tags,
             };

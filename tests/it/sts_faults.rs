@@ -67,7 +67,8 @@ async fn each_fault_of_sts_is_told_and_recorded(db: &TestDb) {
         assert!(answer.took < ANSWER_LIMIT, "{role}: {answer:?}");
         if *role == "Denied" {
             // No external ID and no session tags were sent.
-            let [asked_for, not_sent] = [["an external ID", "sts:SetSourceIdentity"], ["another external ID", "sts:TagSession"]];
+            let [asked_for, not_sent] =
+                [["an external ID", "sts:SetSourceIdentity"], ["another external ID", "sts:TagSession"]];
             let detail = answer.text("detail");
             assert!(asked_for.iter().all(|words| detail.contains(words)), "{detail}");
             assert!(!not_sent.iter().any(|words| detail.contains(words)), "{detail}");
