@@ -47,7 +47,7 @@ Examples:
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
   hallpass audit verify --config /etc/hallpass/hallpass.toml
   hallpass template trust prod --config /etc/hallpass/hallpass.toml >prod.yaml
-  HALLPASS_CONFIG=hallpass.toml HALLPASS_AWS__REGION=eu-west-1 \
+  HALLPASS_CONFIG=hallpass.toml HALLPASS_AWS__REGION=eu-west-1 \\
     hallpass config check
 
 Each key of the file outside [[issuers]] is also a variable,

@@ -28,10 +28,10 @@ pub(super) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   hallpass template broker >broker.yaml
-  hallpass template trust prod \
+  hallpass template trust prod \\
     --policy ReadOnly=arn:aws:iam::aws:policy/ReadOnlyAccess >prod.yaml
   hallpass template trust prod --format terraform >prod.tf
-  hallpass template trust --allowlist allowlist.toml \
+  hallpass template trust --allowlist allowlist.toml \\
     --broker arn:aws:iam::111122223333:role/hallpass
 
 With the AWS CLI alone, for want of CloudFormation and Terraform:

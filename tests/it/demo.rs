@@ -144,6 +144,29 @@ fn what_it_prints_works_as_printed() {
     assert!(Path::new(&folder).starts_with(demo.temporary.path()), "{folder}");
     assert!(Path::new(&folder).join("hallpass.db").exists(), "{folder}");
     insta::assert_snapshot!(shown.replace(&folder, "FOLDER").replace(PROGRAM, "PROGRAM"), @r#"
+    Hallpass demo: the real service; AWS and the identity provider are simulated.
+    The credentials work nowhere else. Paste these into another terminal.
+    1. Alice, a developer, is given credentials for a role, and says why.
+    curl -s -H content-type:application/json http://SERVICE/v1/credentials \
+      -H "authorization: Bearer $(curl -s http://PROVIDER/token/alice)" \
+      -d '{"role": "prod/ReadOnly", "reason": "INC-42"}' -w '\n'
+
+    2. For another role her grant has ended: she is refused, and told so.
+    curl -s -H content-type:application/json http://SERVICE/v1/credentials \
+      -H "authorization: Bearer $(curl -s http://PROVIDER/token/alice)" \
+      -d '{"role": "prod/Deploy", "reason": "INC-42"}' -w '\n'
+
+    3. Carol, an auditor, finds both on record.
+    curl -sG http://SERVICE/v1/audit/export -d format=csv \
+      -d principal=user:alice@example.com \
+      -H "authorization: Bearer $(curl -s http://PROVIDER/token/carol)" \
+      | cut -d, -f1-3,5,7,8
+
+    Hallpass http://SERVICE
+    People   alice, bob (admin), carol (auditor): http://PROVIDER/token/NAME
+    AWS      throttle it: curl -X PUT http://STS/behaviour -d throttle
+    Files    FOLDER, removed at the end; --data DIR keeps them
+    Ctrl-C ends it. More: PROGRAM demo --help
     "#);
     let ports =
         shown.replace("http://SERVICE", "http://127.0.0.1:8080").replace("http://PROVIDER", "http://127.0.0.1:8081");

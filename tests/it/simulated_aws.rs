@@ -44,7 +44,7 @@ fn role(name: &str, principal: &str, actions: &[&'static str]) -> TrustingRole {
 
 /// A running one; its address. Its clock goes after ours, so that a session can end while our signatures are fresh.
 async fn start() -> (String, Clock) {
-    let roles = vec![
+    let roles = [
         role("Open", BROKER_ARN, &ALL),
         role("Untagged", BROKER_ARN, &["sts:AssumeRole", "sts:SetSourceIdentity"]),
         role("Nameless", BROKER_ARN, &["sts:AssumeRole", "sts:TagSession"]),
