@@ -43,14 +43,15 @@ People:
 A token, good for an hour; with the default address:
   curl -s http://127.0.0.1:8081/token/alice
 
-The simulated AWS checks signatures, trust policies, external IDs and limits as
-AWS does. It can be told to misbehave; with the default address:
+The simulated AWS checks signatures, trust policies, external IDs and limits
+as AWS does. It can be told to misbehave; with the default address:
   curl -X PUT http://127.0.0.1:8082/behaviour -d MOOD
   throttle   `Rate exceeded`
   fail       an error of AWS's own
   'slow 5s'  each answer takes so long
   normal     as before
-The allowlist has a role that AWS refuses, dev/Unfinished: ask for it as alice.
+The allowlist has a role that AWS refuses, dev/Unfinished: ask for it as
+alice.
 
 With --data DIR, the other commands work on the same files, while it runs and
 afterwards. The simulated AWS has the roles that DIR/allowlist.toml lists as
