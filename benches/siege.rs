@@ -9,20 +9,23 @@
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/it/support/issuer.rs"]
 mod issuer;
+#[expect(dead_code, reason = "the measures of cost use the rest")]
+#[path = "cost/process.rs"]
+mod process;
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/it/support/sts.rs"]
 mod sts;
 
 use issuer::{Alg, Issuer};
+use process::{Process, hallpass, memory_of, myself};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
 use std::{
     collections::{BTreeMap, HashSet},
     fs::{self, File},
-    io::{BufRead as _, BufReader},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -71,7 +74,7 @@ async fn lay(folder: &Path, seconds: u64, idle: usize) {
     let (_sts, sts) = start_sts();
     let issuer = Issuer::start(Alg::Es256).await;
     let mut service = Service::start(folder, &issuer, &sts).await;
-    let pid = service.process.0.id();
+    let pid = service.process.id();
     let crowd = Arc::new(callers(&issuer, "caller", CALLERS));
     let honest = Arc::new(callers(&issuer, "honest", HONEST));
     let flooders = Arc::new(callers(&issuer, "flooder", FLOODERS));
@@ -417,11 +420,9 @@ async fn shout(to: SocketAddr, stop: Arc<AtomicBool>, counts: Arc<Besieged>) {
     }
 }
 
-/// Resident memory in MiB (proc(5), `VmRSS`).
+/// Resident memory in MiB.
 fn rss(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
-    line.trim().trim_end_matches(" kB").parse().unwrap_or(0) / 1024
+    memory_of(pid, "VmRSS") >> 20
 }
 
 async fn watch(pid: u32, peak: Arc<AtomicU64>) {
@@ -431,36 +432,8 @@ async fn watch(pid: u32, peak: Arc<AtomicU64>) {
     }
 }
 
-/// Ends with the siege.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A program beside this one, with nothing of this machine's AWS configuration.
-fn beside(name: &str, sts: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap().with_file_name(name));
-    command.args(arguments).env_clear().stdin(Stdio::null());
-    command.envs([
-        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("AWS_CONFIG_FILE", "/dev/null"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
-        ("AWS_ENDPOINT_URL_STS", sts),
-    ]);
-    command
-}
-
-fn start_sts() -> (Killed, String) {
-    let mut process = Killed(beside("siege", "", &["sts"]).stdout(Stdio::piped()).spawn().unwrap());
-    let mut url = String::new();
-    BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut url).unwrap();
-    (process, url.trim().to_owned())
+fn start_sts() -> (Process, String) {
+    Process::announced(&mut myself(&["sts"], ""))
 }
 
 fn allowlist() -> String {
@@ -475,7 +448,7 @@ fn allowlist() -> String {
 }
 
 struct Service {
-    process: Killed,
+    process: Process,
     address: SocketAddr,
 }
 
@@ -495,9 +468,9 @@ impl Service {
         );
         fs::write(folder.join("hallpass.toml"), config).unwrap();
         let log = File::create(folder.join("hallpass.log")).unwrap();
-        let mut command = beside("hallpass", sts, &["serve", "--migrate", "--config"]);
-        let process = command.arg(folder.join("hallpass.toml")).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let service = Self { process: Killed(process), address };
+        let mut command = hallpass(sts, &["serve", "--migrate", "--config"]);
+        let process = Process::start(command.arg(folder.join("hallpass.toml")).stdout(Stdio::null()).stderr(log));
+        let service = Self { process, address };
         let client = client(2);
         let ready = format!("{}/readyz", service.url());
         while !client.get(&ready).send().await.is_ok_and(|answer| answer.status() == 200) {
@@ -511,16 +484,14 @@ impl Service {
 
     /// Every answered issuance must have its row, nothing be left pending, and the whole audit be true.
     async fn stop_and_verify(&mut self, folder: &Path, answered: &Tally) -> String {
-        let pid = self.process.0.id().to_string();
-        Command::new("kill").arg(pid).status().unwrap();
-        assert!(self.process.0.wait().unwrap().success());
+        assert!(self.process.interrupt().success());
         let mut db = SqliteConnection::connect(&format!("sqlite:{}/hallpass.db", folder.display())).await.unwrap();
         let rows = "SELECT issuance_id FROM audit_events WHERE kind = 'credentials.issued'";
         let rows: HashSet<String> = sqlx::query_scalar(rows).fetch_all(&mut db).await.unwrap().into_iter().collect();
         let pending: i64 = sqlx::query_scalar("SELECT count(*) FROM pending").fetch_one(&mut db).await.unwrap();
         let answered = answered.ids.lock().unwrap();
         let lost = answered.iter().filter(|id| !rows.contains(*id)).count();
-        let mut verify = beside("hallpass", "", &["audit", "verify", "--config"]);
+        let mut verify = hallpass("", &["audit", "verify", "--config"]);
         let verify = verify.arg(folder.join("hallpass.toml")).output().unwrap();
         let said = String::from_utf8_lossy(&verify.stdout).into_owned();
         assert!(lost == 0 && pending == 0 && verify.status.success(), "{lost} lost, {pending} pending, {said}");

@@ -47,9 +47,11 @@ Examples:
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
   hallpass audit verify --config /etc/hallpass/hallpass.toml
   hallpass template trust prod --config /etc/hallpass/hallpass.toml >prod.yaml
-  HALLPASS_CONFIG=hallpass.toml HALLPASS_AWS__REGION=eu-west-1 hallpass config check
+  HALLPASS_CONFIG=hallpass.toml HALLPASS_AWS__REGION=eu-west-1 \\
+    hallpass config check
 
-Each key of the file outside [[issuers]] is also a variable, HALLPASS_<SECTION>__<KEY>; the variable wins.
+Each key of the file outside [[issuers]] is also a variable,
+HALLPASS_<SECTION>__<KEY>; the variable wins.
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
@@ -70,7 +72,7 @@ pub async fn run() -> ExitCode {
     let config = config.as_deref();
     let done = match command {
         #[cfg(feature = "demo")]
-        Command::Demo(args) => args.run(config).await,
+        Command::Demo(args) => args.run().await,
         Command::Serve(args) => args.run(config).await,
         Command::Migrate(args) => args.run(config).await,
         Command::Config(args) => args.run(config).await,
@@ -156,6 +158,51 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Hallpass::command().debug_assert();
+    }
+
+    fn all_commands(command: &clap::Command) -> Vec<clap::Command> {
+        let below = command.get_subcommands().filter(|below| below.get_name() != "help").flat_map(all_commands);
+        [command.clone()].into_iter().chain(below).collect()
+    }
+
+    #[test]
+    fn help_fits_a_narrow_terminal_and_its_examples_are_commands() {
+        let mut root = Hallpass::command();
+        root.build();
+        let mut examples = 0;
+        for command in all_commands(&root) {
+            let name = command.get_bin_name().unwrap_or("hallpass").to_owned();
+            let written = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let shown = command.term_width(80).render_long_help().to_string();
+            let too_long = shown.lines().find(|line| line.chars().count() > 80);
+            assert_eq!(too_long, None, "{name}");
+            for line in written.lines() {
+                assert!(line.chars().count() <= 78, "{name}: {line}");
+                assert!(shown.lines().any(|shown| shown == line), "{name}, wrapped: {line}");
+            }
+            let joined = written.replace("\\\n", " ");
+            for line in joined.lines().filter(|line| line.starts_with("  hallpass ")) {
+                let words = line.split_whitespace().take_while(|word| !word.starts_with('>'));
+                Hallpass::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+                examples += 1;
+            }
+        }
+        assert!(examples > 20, "{examples}");
+    }
+
+    #[cfg(feature = "demo")]
+    #[test]
+    fn the_demo_is_not_offered_the_file_that_it_refuses() {
+        let mut root = Hallpass::command();
+        root.build();
+        let demo = root.find_subcommand_mut("demo").unwrap();
+        assert!(!demo.render_long_help().to_string().contains("--config FILE"));
+        for line in ["hallpass --config a.toml demo", "hallpass demo --config a.toml"] {
+            let Command::Demo(args) = Hallpass::try_parse_from(line.split(' ')).unwrap().command else {
+                panic!("{line}")
+            };
+            assert!(format!("{args:?}").contains("a.toml"), "{line}: {args:?}");
+        }
     }
 
     #[test]

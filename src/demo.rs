@@ -19,8 +19,8 @@ use crate::{
     model::{AccountId, Partition, RoleArn},
     sts::Sts,
 };
-use aws::{BROKER_ACCESS_KEY_ID, BROKER_ARN, TrustingRole, broker_secret};
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf};
+use aws::{BROKER_ACCESS_KEY_ID, BROKER_ARN, Roles, TrustingRole, broker_secret};
+use std::{collections::BTreeMap, fs, io, net::SocketAddr, path::PathBuf};
 use tokio::net::TcpListener;
 
 /// The allowlist that a new demo begins with.
@@ -60,6 +60,9 @@ pub enum DemoError {
     /// The folder has other things in it.
     #[error("{0} holds other things than a demo's: name a new or empty folder with --data")]
     NotOurs(PathBuf),
+    /// The folder is another demo's, which is running.
+    #[error("a demo is running on {0} already: end that one, or name another folder with --data")]
+    InUse(PathBuf),
 }
 
 /// The simulated surroundings of a service, running.
@@ -72,11 +75,12 @@ pub struct Demo {
 
 impl Demo {
     /// Starts AWS and the identity provider for a service that listens there: on the next two ports where those are
-    /// free, else on any.
-    pub async fn start(listen: SocketAddr, clock: &Clock) -> Result<Self, DemoError> {
+    /// free, else on any. AWS has the roles of the folder's allowlist.
+    pub async fn start(listen: SocketAddr, folder: &Folder, clock: &Clock) -> Result<Self, DemoError> {
         let bind = async |offset| bind_near(listen, offset).await.map_err(DemoError::Listen);
         let provider = Provider::spawn(bind(1).await?, clock.clone())?;
-        let aws = aws::spawn(bind(2).await?, trusting_roles(clock)?, clock.clone()).map_err(DemoError::Listen)?;
+        let trusting = trusting_roles(folder.allowlist(), clock)?;
+        let aws = aws::spawn(bind(2).await?, trusting, clock.clone()).map_err(DemoError::Listen)?;
         Ok(Self { listen, aws, provider })
     }
 
@@ -134,12 +138,24 @@ async fn bind_near(listen: SocketAddr, offset: u16) -> io::Result<TcpListener> {
     }
 }
 
-/// The roles of the allowlist, as good owners of the trusting accounts set them up: each trusts the broker's user under
+/// The roles of the folder's allowlist as it is at each call, then those that the demo begins with.
+fn trusting_roles(allowlist: PathBuf, clock: &Clock) -> Result<Roles, DemoError> {
+    let built_in = trusting_roles_of(ALLOWLIST, clock)?;
+    let clock = clock.clone();
+    Ok(Box::new(move |arn| {
+        // A file that is away or has faults: whoever applies it is told.
+        let listed = fs::read_to_string(&allowlist).ok().and_then(|text| trusting_roles_of(&text, &clock).ok());
+        let mut roles = listed.iter().flatten().chain(&built_in);
+        roles.find(|role| role.arn == *arn).cloned()
+    }))
+}
+
+/// The roles of an allowlist, as good owners of the trusting accounts set them up: each trusts the broker's user under
 /// its account's external ID. One lacks `sts:TagSession`.
-fn trusting_roles(clock: &Clock) -> Result<Vec<TrustingRole>, DemoError> {
+fn trusting_roles_of(allowlist: &str, clock: &Clock) -> Result<Vec<TrustingRole>, FileFaults> {
     let partition = Partition::of_region(REGION);
     let AllowlistFile { accounts, roles, .. } =
-        AllowlistFile::parse(ALLOWLIST, &partition, &people::BOB.principal(), clock.now())?;
+        AllowlistFile::parse(allowlist, &partition, &people::BOB.principal(), clock.now())?;
     let external_ids: BTreeMap<AccountId, _> =
         accounts.into_iter().map(|account| (account.id, account.external_id)).collect();
     let trusting = roles.into_iter().map(|role| {
@@ -149,7 +165,8 @@ fn trusting_roles(clock: &Clock) -> Result<Vec<TrustingRole>, DemoError> {
             actions.push("sts:TagSession");
         }
         TrustingRole {
-            max_session: role.max_duration.seconds(),
+            // IAM has none shorter.
+            max_session: role.max_duration.seconds().max(3600),
             principal: BROKER_ARN.to_owned(),
             actions,
             external_id: external_ids.get(&arn.account).cloned().flatten().map(|id| id.expose().to_owned()),

@@ -195,7 +195,7 @@ impl Sts {
         let took = began.elapsed();
         let minted = match answer {
             Ok(answer) => Minted::read(answer, intent.issuance(), &call, self.clock.now(), attempts.count()),
-            Err(error) => Err(StsError::of(&error, attempts.count()).hiding(call.external_id)),
+            Err(error) => Err(StsError::of(&error, attempts.count()).about(&call)),
         };
         self.metrics.sts_called(took, minted.as_ref().err().map(|error| error.problem.kind()));
         minted

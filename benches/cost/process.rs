@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -39,19 +39,24 @@ impl Process {
     }
 
     /// Ends it as Ctrl-C does, and waits.
-    pub(crate) fn interrupt(&mut self) {
+    pub(crate) fn interrupt(&mut self) -> ExitStatus {
         let sent = Command::new("kill").args(["-INT", &self.id().to_string()]).status().unwrap();
         assert!(sent.success());
-        self.0.wait().unwrap();
+        self.0.wait().unwrap()
     }
 
     /// A figure of /proc/<pid>/status, in bytes: `VmRSS` now, `VmHWM` at its highest.
     pub(crate) fn memory(&self, figure: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
-        let kibibytes: u64 = line.trim_matches([':', '\t', ' ']).trim_end_matches(" kB").parse().unwrap();
-        kibibytes * 1024
+        memory_of(self.id(), figure)
     }
+}
+
+/// As [`Process::memory`], for whoever does not hold the process.
+pub(crate) fn memory_of(process: u32, figure: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
+    let kibibytes: u64 = line.trim_matches([':', '\t', ' ']).trim_end_matches(" kB").parse().unwrap();
+    kibibytes * 1024
 }
 
 /// This program again, in another part.

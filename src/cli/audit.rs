@@ -16,7 +16,8 @@ pub(super) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  hallpass audit search --principal user:alice@example.com --since 2026-01-02T00:00:00Z
+  hallpass audit search --principal user:alice@example.com \\
+    --since 2026-01-02T00:00:00Z
   hallpass audit export >audit.jsonl
   hallpass audit verify
   hallpass audit verify audit.jsonl --public-key audit.pub --heads heads.json";

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use std::{
     io::{self, Write},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,6 +30,9 @@ pub(super) struct Args {
     /// the end.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Of the other commands; here it is refused, so it is not shown.
+    #[arg(long, value_name = "FILE", hide = true)]
+    config: Option<PathBuf>,
 }
 
 const MORE: &str = "\
@@ -37,24 +40,30 @@ People:
   alice  developer   user:alice@example.com, group:developers
   bob    admin       user:bob@example.com,   group:platform
   carol  auditor     user:carol@example.com, group:security
-  A token, good for an hour: curl -s http://127.0.0.1:8081/token/alice
+A token, good for an hour; with the default address:
+  curl -s http://127.0.0.1:8081/token/alice
 
-The simulated AWS checks signatures, trust policies, external IDs and limits as AWS does. It can misbehave:
-  curl -X PUT http://127.0.0.1:8082/behaviour -d throttle    `Rate exceeded`
-  curl -X PUT http://127.0.0.1:8082/behaviour -d fail        an error of AWS's own
-  curl -X PUT http://127.0.0.1:8082/behaviour -d 'slow 5s'   each answer takes so long
-  curl -X PUT http://127.0.0.1:8082/behaviour -d normal      as before
-The allowlist has a role that AWS refuses, dev/Unfinished: ask for it as alice.
+The simulated AWS checks signatures, trust policies, external IDs and limits
+as AWS does. It can be told to misbehave; with the default address:
+  curl -X PUT http://127.0.0.1:8082/behaviour -d MOOD
+  throttle   `Rate exceeded`
+  fail       an error of AWS's own
+  'slow 5s'  each answer takes so long
+  normal     as before
+The allowlist has a role that AWS refuses, dev/Unfinished: ask for it as
+alice.
 
-With --data DIR, the other commands work on the same files, while it runs and afterwards:
+With --data DIR, the other commands work on the same files, while it runs and
+afterwards. The simulated AWS has the roles that DIR/allowlist.toml lists as
+soon as it is saved; Hallpass, once it is applied:
   hallpass allowlist apply DIR/allowlist.toml --config DIR/hallpass.toml
   hallpass audit search --config DIR/hallpass.toml
 
 Logs go to stderr, warnings only; RUST_LOG=info shows each request.";
 
 impl Args {
-    pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
-        ensure!(file.is_none(), "the demo brings its own configuration: leave --config away");
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        ensure!(self.config.is_none(), "the demo brings its own configuration: leave --config away");
         super::start_log("warn");
         let (told, mut hangup) = (super::told_to_stop()?, signal(SignalKind::hangup())?);
         // A terminal that is closed must not leave the folder behind.
@@ -64,11 +73,13 @@ impl Args {
                 _ = hangup.recv() => {}
             }
         };
+        // Not every shell finds it as `hallpass`: after `cargo run` it is `target/…`.
+        let program = std::env::args().next().unwrap_or_else(|| "hallpass".to_owned());
         check_loopback(self.listen)?;
         let listener = listen(self.listen).await?;
         let folder = Folder::open(self.data)?;
         let clock = Clock::system();
-        let demo = Demo::start(listener.address()?, &clock).await?;
+        let demo = Demo::start(listener.address()?, &folder, &clock).await?;
         folder.write(&demo.configuration())?;
         let config = config::load(Some(&folder.configuration()), std::iter::empty())?;
         migrate(&config).await?;
@@ -78,11 +89,11 @@ impl Args {
         let (app, writing) = App::build(&config, sts, clock.clone()).await?;
         // So that the first command finds a service that knows the issuer's keys.
         app.identity.caller_from_bearer(&demo.provider.token(&people::ALICE)?).await?;
-        print(&demo.welcome(&folder))?;
+        print(&demo.welcome(&folder, &program))?;
         let router = http::router(app.clone(), Limits::new(Bounds::default(), clock, app.metrics.clone()));
         http::serve(listener, router, stop).await;
         app.close(writing).await;
-        print(&Demo::farewell(&folder))
+        print(&Demo::farewell(&folder, &program))
     }
 }
 

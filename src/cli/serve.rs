@@ -15,8 +15,8 @@ use std::{future::pending, net::SocketAddr, path::Path};
 /// Answers requests on `server.listen`, and shows metrics on `server.metrics_listen` where that is set, until it is told to
 /// stop. Refuses to start on a database that needs migrations, unless --migrate is given. Asks AWS and the issuers in the
 /// background: GET /readyz says when it can issue. Logs one line a request to stderr, as JSON where stderr is no terminal;
-/// `RUST_LOG` sets what is logged, `warn,hallpass=info` by default. Stops on SIGTERM and SIGINT: it takes no new connections, answers what
-/// it has and closes the audit stream, all within 25 seconds.
+/// `RUST_LOG` sets what is logged, `warn,hallpass=info` by default. Stops on SIGTERM and SIGINT: it takes no new
+/// connections, answers what it has and closes the audit stream, all within 25 seconds.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Bring the database up to date first.

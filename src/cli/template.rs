@@ -2,7 +2,7 @@ use crate::{
     allowlist::AllowlistFile,
     app::Desk,
     clock::Clock,
-    config::{self, Config},
+    config::{self, Config, ConfigError},
     model::{AccountRef, Name, Partition, Principal, RoleName},
     sts::Sts,
     template::{self, BrokerArn, Format, PolicyArn, Printed, Trust},
@@ -28,13 +28,16 @@ pub(super) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   hallpass template broker >broker.yaml
-  hallpass template trust prod --policy ReadOnly=arn:aws:iam::aws:policy/ReadOnlyAccess >prod.yaml
+  hallpass template trust prod \\
+    --policy ReadOnly=arn:aws:iam::aws:policy/ReadOnlyAccess >prod.yaml
   hallpass template trust prod --format terraform >prod.tf
-  hallpass template trust --allowlist allowlist.toml --broker arn:aws:iam::111122223333:role/hallpass
+  hallpass template trust --allowlist allowlist.toml \\
+    --broker arn:aws:iam::111122223333:role/hallpass
 
 With the AWS CLI alone, for want of CloudFormation and Terraform:
   hallpass template trust prod --format json >prod.json
-  jq '.Roles[0] | del(.ManagedPolicyArns) | .AssumeRolePolicyDocument |= tojson' prod.json >role.json
+  jq '.Roles[0] | del(.ManagedPolicyArns)
+    | .AssumeRolePolicyDocument |= tojson' prod.json >role.json
   aws iam create-role --cli-input-json file://role.json";
 
 #[derive(Debug, clap::Subcommand)]
@@ -76,7 +79,9 @@ struct TrustArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 struct BrokerArgs {
-    /// The partition of the roles' ARNs, such as aws-cn [default: that of the configured region].
+    /// The partition of the roles' ARNs, such as aws or aws-cn [default: that of the configured region].
+    ///
+    /// With --partition and --allowlist no configuration is needed.
     #[arg(long)]
     partition: Option<Partition>,
     #[command(flatten)]
@@ -128,7 +133,7 @@ impl TrustArgs {
     async fn print(self, file: Option<&Path>) -> anyhow::Result<Printed> {
         let broker = match self.broker {
             Some(broker) => broker,
-            None => who_we_are(&load(file)?).await?,
+            None => who_we_are(&load(file, "--broker ARN")?).await?,
         };
         let allowlist = self.common.allowlist(file, broker.partition()).await?;
         let mut policies: BTreeMap<RoleName, Vec<PolicyArn>> = BTreeMap::new();
@@ -144,7 +149,7 @@ impl BrokerArgs {
     async fn print(self, file: Option<&Path>) -> anyhow::Result<Printed> {
         let partition = match self.partition {
             Some(partition) => partition,
-            None => Partition::of_region(&load(file)?.aws.region),
+            None => Partition::of_region(&load(file, "--partition aws")?.aws.region),
         };
         let allowlist = self.common.allowlist(file, &partition).await?;
         Ok(template::broker(&allowlist, &partition, self.common.format.into())?)
@@ -159,7 +164,7 @@ impl Common {
                 let name = path.display().to_string();
                 (text.with_context(|| format!("cannot read {name}"))?, name)
             }
-            None => (last_applied(&load(file)?).await?, "the allowlist as last applied".to_owned()),
+            None => (last_applied(&load(file, "--allowlist FILE")?).await?, "the allowlist as last applied".to_owned()),
         };
         let nobody = Principal::Local(Name::parse("template")?);
         AllowlistFile::parse(&text, partition, &nobody, Clock::system().now())
@@ -177,8 +182,16 @@ impl From<FormatArg> for Format {
     }
 }
 
-fn load(file: Option<&Path>) -> anyhow::Result<Config> {
-    Ok(config::load(file, config::environment())?)
+/// What is not given instead is read from the configuration.
+fn load(file: Option<&Path>, instead: &str) -> anyhow::Result<Config> {
+    config::load(file, config::environment()).map_err(|error| or_give(error, instead))
+}
+
+fn or_give(error: ConfigError, instead: &str) -> anyhow::Error {
+    match error {
+        ConfigError::NoFile => anyhow!("{error}, or give {instead}"),
+        error => error.into(),
+    }
 }
 
 async fn last_applied(config: &Config) -> anyhow::Result<String> {
@@ -199,6 +212,14 @@ async fn who_we_are(config: &Config) -> anyhow::Result<BrokerArn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_configuration_the_argument_is_a_way_out() {
+        let none = config::load(None, std::iter::empty()).unwrap_err();
+        assert!(or_give(none, "--broker ARN").to_string().ends_with("HALLPASS_CONFIG, or give --broker ARN"));
+        let unreadable = config::load(Some(Path::new("/not/there.toml")), std::iter::empty()).unwrap_err();
+        assert!(!or_give(unreadable, "--broker ARN").to_string().contains("--broker"));
+    }
 
     #[test]
     fn a_policy_is_given_to_a_role() {

@@ -16,7 +16,7 @@ pub use behaviour::Behaviour;
 
 use crate::{
     clock::Clock,
-    model::{AccountId, Invalid},
+    model::{AccountId, Invalid, RoleArn},
     secret::Secret,
 };
 use answer::{Element, Fault, answer};
@@ -48,15 +48,18 @@ pub fn broker_secret() -> Secret {
     Secret::new(BROKER_SECRET_ACCESS_KEY.to_owned())
 }
 
+/// Finds a role by its ARN.
+pub type Roles = Box<dyn Fn(&RoleArn) -> Option<TrustingRole> + Send + Sync>;
+
 struct Aws {
-    roles: Vec<TrustingRole>,
+    roles: Roles,
     logins: Logins,
     behaviour: ArcSwap<Behaviour>,
     clock: Clock,
 }
 
 /// Answers for these roles until the runtime ends; returns where.
-pub fn spawn(listener: TcpListener, roles: Vec<TrustingRole>, clock: Clock) -> io::Result<SocketAddr> {
+pub fn spawn(listener: TcpListener, roles: Roles, clock: Clock) -> io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let broker = Login {
         keys: Keys {

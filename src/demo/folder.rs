@@ -2,7 +2,7 @@
 
 use super::{ALLOWLIST, DemoError};
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -17,6 +17,8 @@ pub(super) const MARK: &str = "# Written by `hallpass demo`, anew at each start.
 pub struct Folder {
     path: PathBuf,
     temporary: Option<TempDir>,
+    /// The folder itself, locked as long as this is open.
+    _lock: File,
 }
 
 impl Folder {
@@ -26,11 +28,22 @@ impl Folder {
         let Some(path) = path else {
             let failed = |cause| DemoError::Folder { path: std::env::temp_dir(), cause };
             let folder = tempfile::Builder::new().prefix("hallpass-demo-").tempdir().map_err(failed)?;
-            return Ok(Self { path: folder.path().to_owned(), temporary: Some(folder) });
+            return Self::take(folder.path().to_owned(), Some(folder));
         };
         let failed = |cause| DemoError::Folder { path: path.clone(), cause };
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
-        if is_ours(&path).map_err(failed)? { Ok(Self { path, temporary: None }) } else { Err(DemoError::NotOurs(path)) }
+        if is_ours(&path).map_err(failed)? { Self::take(path, None) } else { Err(DemoError::NotOurs(path)) }
+    }
+
+    /// For this demo alone.
+    fn take(path: PathBuf, temporary: Option<TempDir>) -> Result<Self, DemoError> {
+        let failed = |cause| DemoError::Folder { path: path.clone(), cause };
+        let lock = File::open(&path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, temporary, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(DemoError::InUse(path)),
+            Err(TryLockError::Error(cause)) => Err(failed(cause)),
+        }
     }
 
     /// Where it is.
@@ -51,11 +64,17 @@ impl Folder {
         self.path.join("hallpass.toml")
     }
 
+    /// The file with the allowlist.
+    #[must_use]
+    pub fn allowlist(&self) -> PathBuf {
+        self.path.join("allowlist.toml")
+    }
+
     /// Writes the configuration and, where there is none yet, the allowlist.
     pub fn write(&self, configuration: &str) -> Result<(), DemoError> {
         let failed = |cause| DemoError::Folder { path: self.path.clone(), cause };
         fs::write(self.configuration(), configuration).map_err(failed)?;
-        let allowlist = OpenOptions::new().write(true).create_new(true).open(self.path.join("allowlist.toml"));
+        let allowlist = OpenOptions::new().write(true).create_new(true).open(self.allowlist());
         match allowlist.and_then(|mut file| file.write_all(ALLOWLIST.as_bytes())) {
             Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => Err(failed(cause)),
             _ => Ok(()),
@@ -80,10 +99,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let open = |name: &str| Folder::open(Some(root.path().join(name)));
         let folder = open("deep/new").unwrap();
+        assert!(matches!(open("deep/new"), Err(DemoError::InUse(_))), "it is open");
         folder.write(&format!("{MARK}\n[server]\n")).unwrap();
-        fs::write(folder.path().join("allowlist.toml"), "# mine now").unwrap();
-        open("deep/new").unwrap().write(&format!("{MARK}\nlater")).unwrap();
-        assert_eq!(fs::read_to_string(folder.path().join("allowlist.toml")).unwrap(), "# mine now");
+        fs::write(folder.allowlist(), "# mine now").unwrap();
+        drop(folder);
+        let folder = open("deep/new").unwrap();
+        folder.write(&format!("{MARK}\nlater")).unwrap();
+        assert_eq!(fs::read_to_string(folder.allowlist()).unwrap(), "# mine now");
         assert!(fs::read_to_string(folder.configuration()).unwrap().ends_with("later"));
 
         fs::create_dir(root.path().join("etc")).unwrap();

@@ -270,12 +270,15 @@ fn issue(error: &IssueError) -> Problem {
 
 fn refused(refusal: &Refusal, code: &'static str) -> Problem {
     match refusal {
-        Refusal::NotAllowed(reasons) => Problem::new(
-            403,
-            code,
-            "No grant of yours allows this role now, or there is no such role; reasons names what fails in your own grants.",
-        )
-        .reasons(json!(reasons)),
+        Refusal::NotAllowed(reasons) => {
+            // A role that is not there and one that is not for the caller must look the same.
+            let detail = if reasons.is_empty() {
+                "No grant of yours names this role, or there is no such role; GET /v1/roles lists what you may have."
+            } else {
+                "No grant of yours allows this role now, or there is no such role; reasons names what fails in your own grants."
+            };
+            Problem::new(403, code, detail).reasons(json!(reasons))
+        }
         Refusal::DurationTooLong { limit, seconds } => {
             let mut problem = Problem::new(422, code, sentence(&refusal.to_string()));
             problem.errors = Some(json!([{

@@ -1,7 +1,5 @@
-use crate::{
-    metrics::StsFault,
-    model::{ExternalId, with_causes},
-};
+use super::AssumeRole;
+use crate::{metrics::StsFault, model::with_causes};
 use aws_sdk_sts::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
@@ -59,8 +57,10 @@ impl StsProblem {
 pub enum Missing {
     /// The role, or the broker as a principal of its trust policy.
     Principal,
-    /// The external ID.
+    /// The external ID, where one was sent.
     ExternalId,
+    /// The external ID, where none was sent.
+    NoExternalId,
     /// `sts:TagSession`.
     TagSession,
     /// `sts:SetSourceIdentity`.
@@ -84,16 +84,28 @@ impl Missing {
             Self::ExternalId => {
                 "The trust policy may ask for another external ID than the allowlist has for this account."
             }
+            Self::NoExternalId => {
+                "The trust policy may ask for an external ID: the allowlist has none for this account."
+            }
             Self::TagSession => {
                 "The trust policy, or the broker's own policy, may lack sts:TagSession: the role has session tags."
             }
             Self::SetSourceIdentity => {
-                "The trust policy, or the broker's own policy, may lack sts:SetSourceIdentity; or the allowlist says source_identity = false for the role."
+                "The trust policy, or the broker's own policy, may lack sts:SetSourceIdentity: allow it, or set source_identity = false for the role in the allowlist."
             }
             Self::Duration => "The role's maximum session duration in IAM is shorter than the session asked for.",
             Self::Region => "STS is not activated for the account in the broker's region.",
             Self::Other => "AWS refused the request; its words are in the broker's log under this request id.",
         }
+    }
+
+    /// What can be missing where AWS says only no: what the call really asked of the trust.
+    fn of_call(call: &AssumeRole<'_>) -> Vec<Self> {
+        let external_id = if call.external_id.is_some() { Self::ExternalId } else { Self::NoExternalId };
+        let mut missing = vec![Self::Principal, external_id];
+        missing.extend((!call.session_tags.is_empty()).then_some(Self::TagSession));
+        missing.extend(call.source_identity.map(|_| Self::SetSourceIdentity));
+        missing
     }
 }
 
@@ -130,9 +142,15 @@ impl StsError {
         Self { problem, request_id, attempts: attempts.max(1), aws_words: Some(words) }
     }
 
-    /// Takes the external ID out of AWS's words, which repeat a value that AWS finds wrong.
-    pub(super) fn hiding(mut self, external_id: Option<&ExternalId>) -> Self {
-        if let (Some(words), Some(id)) = (&mut self.aws_words, external_id) {
+    /// Names what this call can have missed, and takes the external ID out of AWS's words, which repeat a value that
+    /// AWS finds wrong.
+    pub(super) fn about(mut self, call: &AssumeRole<'_>) -> Self {
+        if let StsProblem::Refused(missing) = &mut self.problem
+            && *missing == [Missing::Principal]
+        {
+            *missing = Missing::of_call(call);
+        }
+        if let (Some(words), Some(id)) = (&mut self.aws_words, call.external_id) {
             *words = words.replace(id.expose(), "[redacted]");
         }
         self
@@ -149,12 +167,7 @@ fn problem_of(code: &str, message: &str, status: u16) -> StsProblem {
         "AccessDenied" | "AccessDeniedException" if message.contains("sts:SetSourceIdentity") => {
             refused(Missing::SetSourceIdentity)
         }
-        "AccessDenied" | "AccessDeniedException" => StsProblem::Refused(vec![
-            Missing::Principal,
-            Missing::ExternalId,
-            Missing::TagSession,
-            Missing::SetSourceIdentity,
-        ]),
+        "AccessDenied" | "AccessDeniedException" => refused(Missing::Principal),
         "ValidationError" | "ValidationException" if message.contains("DurationSeconds") => refused(Missing::Duration),
         "RegionDisabledException" | "RegionDisabled" => refused(Missing::Region),
         "MalformedPolicyDocument" | "MalformedPolicyDocumentException" => StsProblem::PolicyMalformed,
@@ -179,6 +192,7 @@ fn problem_of(code: &str, message: &str, status: u16) -> StsProblem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ExternalId, RoleArn, SessionDuration, SessionName, SourceIdentity, Tags};
 
     #[test]
     fn what_aws_says_becomes_what_to_do() {
@@ -187,12 +201,7 @@ mod tests {
         for (code, message, status, problem) in [
             ("AccessDenied", "User: x is not authorized to perform: sts:TagSession on y", 403, refused(&[TagSession])),
             ("AccessDenied", "… sts:SetSourceIdentity …", 403, refused(&[SetSourceIdentity])),
-            (
-                "AccessDenied",
-                "… sts:AssumeRole …",
-                403,
-                refused(&[Principal, ExternalId, TagSession, SetSourceIdentity]),
-            ),
+            ("AccessDenied", "… sts:AssumeRole …", 403, refused(&[Principal])),
             (
                 "ValidationError",
                 "The requested DurationSeconds exceeds the MaxSessionDuration",
@@ -210,6 +219,41 @@ mod tests {
             ("", "", 400, StsProblem::Unavailable("an error of its own")),
         ] {
             assert_eq!(problem_of(code, message, status), problem, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_sent_can_have_been_missed() {
+        use Missing::{NoExternalId, Principal, SetSourceIdentity, TagSession};
+        let role = RoleArn::parse("arn:aws:iam::111122223333:role/ReadOnly").unwrap();
+        let (name, identity) = (SessionName::parse("alice=1").unwrap(), SourceIdentity::parse("alice").unwrap());
+        let id = ExternalId::parse("hp-1").unwrap();
+        let tags = [Tags::default(), Tags::new([("team".to_owned(), "shop".to_owned())].into()).unwrap()];
+        for (external_id, tags, source_identity, missing) in [
+            (None, &tags[0], None, vec![Principal, NoExternalId]),
+            (Some(&id), &tags[0], None, vec![Principal, Missing::ExternalId]),
+            (None, &tags[1], None, vec![Principal, NoExternalId, TagSession]),
+            (Some(&id), &tags[0], Some(&identity), vec![Principal, Missing::ExternalId, SetSourceIdentity]),
+            (Some(&id), &tags[1], Some(&identity), vec![Principal, Missing::ExternalId, TagSession, SetSourceIdentity]),
+        ] {
+            let call = AssumeRole {
+                role: &role,
+                session_name: &name,
+                source_identity,
+                external_id,
+                duration: SessionDuration::from_seconds(3600).unwrap(),
+                session_policy: None,
+                session_tags: tags,
+            };
+            let about = |problem, words: &str| {
+                StsError { problem, request_id: None, attempts: 1, aws_words: Some(words.to_owned()) }.about(&call)
+            };
+            let refused = problem_of("AccessDenied", "… sts:AssumeRole …", 403);
+            assert_eq!(about(refused, "").problem, StsProblem::Refused(missing));
+            let exact = problem_of("AccessDenied", "… sts:TagSession …", 403);
+            assert_eq!(about(exact.clone(), "").problem, exact);
+            let words = about(StsProblem::Throttled, "hp-1 is wrong").aws_words.unwrap();
+            assert_eq!(words.contains("hp-1"), external_id.is_none(), "{words}");
         }
     }
 }

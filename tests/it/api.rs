@@ -196,7 +196,7 @@ async fn credentials_and_why_not(db: &TestDb) {
     cache-control: no-store
     {
       "code": "not_allowed",
-      "detail": "No grant of yours allows this role now, or there is no such role; reasons names what fails in your own grants.",
+      "detail": "No grant of yours names this role, or there is no such role; GET /v1/roles lists what you may have.",
       "reasons": [],
       "request_id": "<id>",
       "status": 403,

@@ -36,8 +36,10 @@ fn demo(arguments: &[&str]) -> Command {
     command
 }
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_hallpass");
+
 fn hallpass(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+    let mut command = Command::new(PROGRAM);
     command.env_clear().env("PATH", variable("PATH").unwrap_or_default()).args(arguments).stdin(Stdio::null());
     command
 }
@@ -62,14 +64,15 @@ impl Demo {
 
     /// The commands to paste, each with all its lines.
     fn commands(&self) -> Vec<&str> {
-        self.welcome.split("\n\n").filter(|part| part.starts_with("   curl")).collect()
+        let parts = self.welcome.split("\n\n");
+        parts.filter_map(|part| part.find("\ncurl ").map(|before| &part[before + 1..])).collect()
     }
 
     /// The address behind a word of the list at the end.
     fn address(&self, name: &str) -> &str {
-        let line = self.welcome.lines().find(|line| line.starts_with(&format!("   {name} "))).unwrap();
+        let line = self.welcome.lines().find(|line| line.starts_with(name) && line.contains("http://")).unwrap();
         let address = &line[line.find("http://").unwrap()..];
-        let end = address["http://".len()..].find(['/', ';']).map_or(address.len(), |end| end + "http://".len());
+        let end = address["http://".len()..].find(['/', ',']).map_or(address.len(), |end| end + "http://".len());
         &address[..end]
     }
 
@@ -127,7 +130,7 @@ fn what_it_prints_works_as_printed() {
     ");
 
     // The one about AWS, from the list.
-    let line = demo.welcome.lines().find(|line| line.trim_start().starts_with("AWS")).unwrap();
+    let line = demo.welcome.lines().find(|line| line.starts_with("AWS")).unwrap();
     assert_eq!(paste(&line[line.find("curl").unwrap()..]), "throttle, until it is told: normal");
     let throttled: Value = serde_json::from_str(&paste(demo.commands()[0])).unwrap();
     assert_eq!(throttled["code"], "sts_throttled");
@@ -136,43 +139,40 @@ fn what_it_prints_works_as_printed() {
     let shown = shown
         .into_iter()
         .fold(demo.welcome.clone(), |shown, (name, word)| shown.replace(demo.address(name), &format!("http://{word}")));
-    let files = shown.lines().find_map(|line| line.strip_prefix("   Files")).unwrap();
+    let files = shown.lines().find_map(|line| line.strip_prefix("Files")).unwrap();
     let folder = files.split(',').next().unwrap().trim().to_owned();
     assert!(Path::new(&folder).starts_with(demo.temporary.path()), "{folder}");
     assert!(Path::new(&folder).join("hallpass.db").exists(), "{folder}");
-    insta::assert_snapshot!(shown.replace(&folder, "FOLDER"), @r#"
-    Hallpass demo: the real service, with a simulated AWS and identity provider around it.
-    The credentials it hands out are made up on this machine and work nowhere else.
-
-    Paste these into another terminal.
-
+    insta::assert_snapshot!(shown.replace(&folder, "FOLDER").replace(PROGRAM, "PROGRAM"), @r#"
+    Hallpass demo: the real service; AWS and the identity provider are simulated.
+    The credentials work nowhere else. Paste these into another terminal.
     1. Alice, a developer, is given credentials for a role, and says why.
-
-       curl -sw '\n' http://SERVICE/v1/credentials \
-         -H "authorization: Bearer $(curl -s http://PROVIDER/token/alice)" \
-         -H 'content-type: application/json' -d '{"role": "prod/ReadOnly", "reason": "INC-42"}'
+    curl -s -H content-type:application/json http://SERVICE/v1/credentials \
+      -H "authorization: Bearer $(curl -s http://PROVIDER/token/alice)" \
+      -d '{"role": "prod/ReadOnly", "reason": "INC-42"}' -w '\n'
 
     2. For another role her grant has ended: she is refused, and told so.
-
-       curl -sw '\n' http://SERVICE/v1/credentials \
-         -H "authorization: Bearer $(curl -s http://PROVIDER/token/alice)" \
-         -H 'content-type: application/json' -d '{"role": "prod/Deploy", "reason": "INC-42"}'
+    curl -s -H content-type:application/json http://SERVICE/v1/credentials \
+      -H "authorization: Bearer $(curl -s http://PROVIDER/token/alice)" \
+      -d '{"role": "prod/Deploy", "reason": "INC-42"}' -w '\n'
 
     3. Carol, an auditor, finds both on record.
+    curl -sG http://SERVICE/v1/audit/export -d format=csv \
+      -d principal=user:alice@example.com \
+      -H "authorization: Bearer $(curl -s http://PROVIDER/token/carol)" \
+      | cut -d, -f1-3,5,7,8
 
-       curl -s 'http://SERVICE/v1/audit/export?format=csv&principal=user:alice@example.com' \
-         -H "authorization: Bearer $(curl -s http://PROVIDER/token/carol)" \
-         | cut -d, -f1-3,5,7,8
-
-    What is where
-
-       Hallpass   http://SERVICE
-       People     alice (developer), bob (admin), carol (auditor); a token for each: http://PROVIDER/token/bob
-       AWS        http://STS; make it throttle: curl -X PUT http://STS/behaviour -d throttle
-       Files      FOLDER, removed at the end; --data DIR keeps them
-
-    Ctrl-C ends it. `hallpass demo --help` tells more.
+    Hallpass http://SERVICE
+    People   alice, bob (admin), carol (auditor): http://PROVIDER/token/NAME
+    AWS      throttle it: curl -X PUT http://STS/behaviour -d throttle
+    Files    FOLDER, removed at the end; --data DIR keeps them
+    Ctrl-C ends it. More: PROGRAM demo --help
     "#);
+    let ports =
+        shown.replace("http://SERVICE", "http://127.0.0.1:8080").replace("http://PROVIDER", "http://127.0.0.1:8081");
+    let ports = ports.replace("http://STS", "http://127.0.0.1:8082").replace(&folder, "/tmp/hallpass-demo-123456");
+    let screen = ports.replace(PROGRAM, "target/release/hallpass");
+    assert!(screen.lines().all(|line| line.len() <= 80) && screen.lines().count() <= 23, "{screen}");
     let errors: Vec<String> = demo.log.lock().unwrap().clone();
     assert!(errors.iter().all(|line| line.contains("sts_throttled")), "only what went wrong: {errors:?}");
     assert_eq!(demo.stop("INT"), "\nStopped, and nothing is left of it.");
@@ -247,13 +247,41 @@ async fn a_second_start_goes_on_with_what_is_there() {
     second.stop("HUP");
 
     // What it says at the end works too.
-    let programs = Path::new(env!("CARGO_BIN_EXE_hallpass")).parent().unwrap().display();
-    let verify = farewell.split_once("check it: ").unwrap().1;
-    let verified = paste(&format!("PATH={programs}:$PATH; {verify}"));
+    let verified = paste(farewell.split_once("check it:\n").unwrap().1);
     assert!(verified.contains("no fault"), "{verified}");
     let config = folder.join("hallpass.toml");
     let applied = ["audit", "search", "--kind", "allowlist.applied", "--config", config.to_str().unwrap()];
     assert_eq!(run(&mut hallpass(&applied)).lines().count(), 2, "once by the demo, once by bob");
+}
+
+#[tokio::test]
+async fn aws_has_the_roles_that_are_applied_from_the_folder_and_the_folder_is_one_demos() {
+    if !have_curl() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().to_str().unwrap();
+    let demo = Demo::start(&["--data", data]);
+    let [allowlist, config] = ["allowlist.toml", "hallpass.toml"].map(|name| root.path().join(name));
+    let text = fs::read_to_string(&allowlist).unwrap();
+    let role =
+        "[[account.role]]\nname = \"New\"\nsession_tags = { team = \"shop\" }\n\n[[account]]\nid = \"777788889999\"";
+    let text = text.replace("[[account]]\nid = \"777788889999\"", role).replace("hp-demo-dev-90b2fa", "hp-another");
+    fs::write(&allowlist, text).unwrap();
+    let [allowlist, config] = [&allowlist, &config].map(|path| path.to_str().unwrap());
+    run(&mut hallpass(&["allowlist", "apply", allowlist, "--config", config]));
+    let (api, alice) = (Api::new(demo.address("Hallpass")), demo.token("alice"));
+    for (role, status) in [("dev/New", 200), ("dev/Developer", 200), ("dev/Unfinished", 502), ("prod/ReadOnly", 200)] {
+        let answer = api.post("/v1/credentials", &alice, &json!({"role": role, "reason": "INC-42"})).await;
+        assert_eq!(answer.status, status, "{role}: {answer:?}");
+    }
+
+    let second = hallpass(&["demo", "--listen", "127.0.0.1:0", "--data", data]).output().unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!((second.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("a demo is running") && said.contains("another folder with --data"), "{said}");
+    demo.stop("TERM");
+    Demo::start(&["--data", data]).stop("TERM");
 }
 
 #[test]

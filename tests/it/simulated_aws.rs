@@ -44,16 +44,17 @@ fn role(name: &str, principal: &str, actions: &[&'static str]) -> TrustingRole {
 
 /// A running one; its address. Its clock goes after ours, so that a session can end while our signatures are fresh.
 async fn start() -> (String, Clock) {
-    let roles = vec![
+    let roles = [
         role("Open", BROKER_ARN, &ALL),
         role("Untagged", BROKER_ARN, &["sts:AssumeRole", "sts:SetSourceIdentity"]),
         role("Nameless", BROKER_ARN, &["sts:AssumeRole", "sts:TagSession"]),
         role("Foreign", "arn:aws:iam::999988887777:user/somebody-else", &ALL),
         role("Second", &arn("Open"), &ALL),
     ];
+    let find = move |arn: &RoleArn| roles.iter().find(|role| role.arn == *arn).cloned();
     let clock = Clock::settable(Clock::system().now().minus(Duration::from_secs(100)));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    (format!("http://{}", aws::spawn(listener, roles, clock.clone()).unwrap()), clock)
+    (format!("http://{}", aws::spawn(listener, Box::new(find), clock.clone()).unwrap()), clock)
 }
 
 fn client(url: &str, id: &str, secret: &str, token: Option<&str>) -> Client {

@@ -65,6 +65,14 @@ async fn each_fault_of_sts_is_told_and_recorded(db: &TestDb) {
     for ((role, _, status, code), answer) in faults.iter().zip(answers) {
         assert_eq!((answer.status, answer.code()), (*status, *code), "{role}: {answer:?}");
         assert!(answer.took < ANSWER_LIMIT, "{role}: {answer:?}");
+        if *role == "Denied" {
+            // No external ID and no session tags were sent.
+            let [asked_for, not_sent] =
+                [["an external ID", "sts:SetSourceIdentity"], ["another external ID", "sts:TagSession"]];
+            let detail = answer.text("detail");
+            assert!(asked_for.iter().all(|words| detail.contains(words)), "{detail}");
+            assert!(!not_sent.iter().any(|words| detail.contains(words)), "{detail}");
+        }
         let outcome = if *status == 200 { "credentials.issued" } else { "credentials.failed" };
         assert_eq!(kinds(&records, role), ["credentials.requested", outcome], "{role}");
     }

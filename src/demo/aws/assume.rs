@@ -1,6 +1,7 @@
 //! AssumeRole: the role's trust policy, its limits, and the session that comes of it.
 
 use super::{
+    Roles,
     answer::{Element, Fault},
     logins::{Keys, Login},
     parameters::AssumeRole,
@@ -61,12 +62,11 @@ fn denied(caller: &Login, action: &str, role: &str) -> Fault {
 }
 
 /// The session that the call is given, or AWS's refusal.
-pub(super) fn assume(roles: &[TrustingRole], call: &AssumeRole, caller: &Login, now: Time) -> Result<Login, Fault> {
+pub(super) fn assume(roles: &Roles, call: &AssumeRole, caller: &Login, now: Time) -> Result<Login, Fault> {
     check_packed(call)?;
     let arn = RoleArn::parse(&call.role_arn)
         .map_err(|_| Fault::bad("ValidationError", format!("{} is invalid", call.role_arn)))?;
-    let role = roles.iter().find(|role| role.arn == arn);
-    let role = role.ok_or_else(|| denied(caller, "sts:AssumeRole", &call.role_arn))?;
+    let role = roles(&arn).ok_or_else(|| denied(caller, "sts:AssumeRole", &call.role_arn))?;
     role.check(call, caller)?;
     let RoleArn { partition, account, name, .. } = arn;
     Ok(Login {
