@@ -288,7 +288,7 @@ impl Config {
         }
     }
 
-    /// What is allowed but hardly meant, one sentence each.
+    /// What is valid but probably not what is meant, one sentence each.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let mut hints = Vec::new();

@@ -29,7 +29,7 @@ impl Args {
         let config = config::load(file, config::environment())?;
         super::start_log("warn,hallpass=info");
         for hint in config.hints() {
-            tracing::warn!(hint, "the configuration is allowed, but hardly meant");
+            tracing::warn!(hint, "the configuration is valid, but probably not what is meant");
         }
         if self.migrate {
             migrate(&config).await?;

@@ -21,7 +21,14 @@ use crate::{
 };
 use reqwest::Method;
 use serde_json::json;
-use std::{collections::BTreeMap, fmt::Write as _, fs, net::TcpListener, process::Command, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    net::TcpListener,
+    process::Command,
+    time::Duration,
+};
 
 on_both!(
     each_end_of_a_request_is_counted,
@@ -256,11 +263,25 @@ async fn the_page_has_every_metric(db: &TestDb) {
     told.sort();
     assert_eq!(told.join("\n"), served.join("\n"), "mend the table of docs/metrics.md");
 
+    // So do the values of the labels; a status may be told that nothing has been answered with.
+    let told = |label: &str| -> BTreeSet<&str> {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{label}` |"))).unwrap();
+        row.split('`').skip(3).step_by(2).filter(|word| !word.contains(' ')).collect()
+    };
+    let samples = || families.values().flat_map(|family| &family.samples);
+    let served =
+        |label: &str| -> BTreeSet<&str> { samples().filter_map(|s| Some(s.labels.get(label)?.as_str())).collect() };
+    for label in ["outcome", "by", "full", "kind"] {
+        assert_eq!(told(label), served(label), "{label}");
+    }
+    assert!(served("status").is_subset(&told("status")));
+
     // What the alerts ask for, and each value of a label that they name, is there.
-    let names: Vec<_> = families.values().flat_map(|family| &family.samples).map(|sample| &sample.name).collect();
-    let values: Vec<_> = families.values().flat_map(|family| &family.samples).flat_map(|s| s.labels.values()).collect();
+    let names: Vec<_> = samples().map(|sample| &sample.name).collect();
+    let values = samples().flat_map(|sample| sample.labels.values()).map(String::as_str);
+    let values: BTreeSet<_> = values.chain(told("status")).chain(["hallpass"]).collect(); // the last is the job
     let alerts = page.rsplit("```yaml").next().unwrap().split("```").next().unwrap();
-    python("import sys, yaml\nassert len(yaml.safe_load(open(sys.argv[1]))['groups'][0]['rules']) == 5", alerts);
+    python("import sys, yaml\nassert len(yaml.safe_load(open(sys.argv[1]))['groups'][0]['rules']) == 11", alerts);
     let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
     let asked: Vec<_> = alerts.split(word).filter(|word| word.starts_with("hallpass_")).collect();
     assert!(asked.len() >= 5, "{asked:?}");
@@ -268,7 +289,7 @@ async fn the_page_has_every_metric(db: &TestDb) {
         assert!(names.iter().any(|known| *known == name), "no metric {name}");
     }
     for value in alerts.split("=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
-        assert!(values.iter().any(|known| *known == value), "no label has {value}");
+        assert!(values.contains(value), "no label has {value}");
     }
     test.close().await;
 }

@@ -3,6 +3,9 @@
 use super::*;
 use crate::model::{GrantId, GrantTarget, SessionDuration};
 use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const SAMPLE: &str = include_str!("../../../docs/allowlist.toml");
 
 const ACCOUNTS: &str = r#"[[account]]
 id = "111122223333"
@@ -82,6 +85,34 @@ session_policy = { Version = "2012-10-17", Statement = [{ Effect = "Allow", Acti
     assert_eq!(file.accounts[1].label(), "444455556666");
     assert!(file.text.contains("Look, don't touch"));
     assert!(parse("").unwrap().accounts.is_empty());
+}
+
+#[test]
+fn the_sample_is_valid_and_says_what_the_defaults_are() {
+    let sample = parse(SAMPLE).unwrap();
+    let [said, unsaid] = sample.roles.as_slice() else { panic!("two roles") };
+    assert_eq!((&said.path, said.max_duration), (&unsaid.path, unsaid.max_duration));
+    assert_eq!(said.source_identity, unsaid.source_identity);
+}
+
+/// The reader names the keys it knows when it meets one that it does not.
+#[test]
+fn the_sample_has_every_key() {
+    let (sample, _) = parse_toml(SAMPLE).unwrap();
+    let mut document = sample.clone();
+    for place in ["", "/account/0", "/account/0/role/0", "/grant/1"] {
+        document.pointer_mut(place).and_then(Value::as_object_mut).unwrap().insert("x".to_owned(), json!(1));
+    }
+    let mut faults = Faults::default();
+    shape::split(document, &mut faults);
+    assert_eq!(faults.0.len(), 4, "{faults:?}");
+    for fault in faults.0 {
+        let place = fault.pointer.strip_suffix("/x").unwrap();
+        let known = fault.problem.strip_prefix("unknown key; known here: ").unwrap();
+        for key in known.split(", ") {
+            assert!(sample.pointer(&format!("{place}/{key}")).is_some(), "{place}/{key}");
+        }
+    }
 }
 
 #[test]
