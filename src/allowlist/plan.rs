@@ -38,7 +38,7 @@ pub struct Plan {
     /// The file's grants.
     pub grants: Section<GrantEntry>,
     /// Who could have which role that they cannot have now, by the grants that have not expired; `<account>/*` role by
-    /// role. At most [`Plan::MAX_REACHED`]; a warning says where there are more.
+    /// role. At most 300,000; a warning says where there are more.
     pub gains: Vec<Reached>,
     /// Who could no longer have which role; likewise.
     pub loses: Vec<Reached>,

@@ -65,9 +65,14 @@ async fn every_answer_is_described(db: &TestDb) {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), all, "{names:?}");
+    let whole = document.to_string();
+    for rest in whole.split("\"$ref\":\"#").skip(1) {
+        let pointer = rest.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer} is not there");
+    }
+    assert!(!whole.contains("[`"), "links between items of the code lead nowhere here");
     // The page for people and the description name the same codes.
     let page = include_str!("../../docs/api.md").split("## Errors").nth(1).unwrap();
-    let whole = document.to_string();
     for code in page.split('`').filter(|word| word.contains('_') && !word.contains(' ')) {
         assert!(whole.contains(&format!("\"{code}\"")) || code == "method_not_allowed", "{code}");
     }

@@ -3,6 +3,7 @@
 
 pub(crate) mod app;
 pub(crate) mod database;
+pub(crate) mod described;
 pub(crate) mod exposition;
 pub(crate) mod issuer;
 pub(crate) mod log;

@@ -3,6 +3,7 @@
 
 use super::{
     database::{Sql, TestDb},
+    described::assert_described,
     issuer::{Alg, Issuer},
     log,
     shown::shown,
@@ -232,7 +233,7 @@ impl TestApp {
 
     /// A request to the listener of the metrics.
     pub(crate) async fn ask_metrics(&self, method: Method, path: &str) -> Reply {
-        Request(self.client.request(method, format!("{}{path}", self.metrics_url))).send().await
+        Request(self.client.request(method, format!("{}{path}", self.metrics_url))).send_undescribed().await
     }
 
     pub(crate) async fn get(&self, path: &str, who: Persona) -> Reply {
@@ -362,7 +363,15 @@ impl Request {
         Self(self.0.header("content-type", media_type).body(body))
     }
 
+    /// Whatever comes back is held against the API's description.
     pub(crate) async fn send(self) -> Reply {
+        let asked = self.0.try_clone().unwrap().build().unwrap();
+        let reply = self.send_undescribed().await;
+        assert_described(asked.method().as_str(), asked.url().path(), &reply);
+        reply
+    }
+
+    async fn send_undescribed(self) -> Reply {
         let response = self.0.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Reply { status, headers, text: response.text().await.unwrap() }
