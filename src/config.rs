@@ -179,18 +179,44 @@ const fn nonzero(number: u32) -> NonZeroU32 {
 /// `env` put over it. A relative path in either is meant from the folder of the file: it then means the same
 /// wherever the process was started.
 pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+    load_as(path, env, Files::Named)
+}
+
+/// Likewise, and the files of `server.tls` must be ones that can be used now: for who is about to serve. Who only reads
+/// the audit is not kept from it by an expired certificate.
+pub fn load_to_serve(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+    load_as(path, env, Files::Read)
+}
+
+/// Whether the files of `server.tls` are looked into.
+#[derive(Clone, Copy)]
+enum Files {
+    Named,
+    Read,
+}
+
+fn load_as(
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    files: Files,
+) -> Result<Config, ConfigError> {
     let env: BTreeMap<String, String> = env.collect();
     let named = env.get("HALLPASS_CONFIG").filter(|name| !name.is_empty()).map(Path::new);
     let path = path.or(named).ok_or(ConfigError::NoFile)?;
     let text = read_file(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-    let mut config = parse(path, &text, &env)?;
+    let mut config = parse(path, &text, &env, files)?;
     config.resolve_paths(folder_of(path));
     path.clone_into(&mut config.file);
     Ok(config)
 }
 
 /// Reads the text of the file at `path` under the variables `env`.
-fn parse(path: impl AsRef<Path>, text: &str, env: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+fn parse(
+    path: impl AsRef<Path>,
+    text: &str,
+    env: &BTreeMap<String, String>,
+    files: Files,
+) -> Result<Config, ConfigError> {
     let path = path.as_ref();
     let mut places = Places::new(&path.display().to_string());
     let (mut document, lines) = parse_toml(text).map_err(|faults| places.report(faults))?;
@@ -198,7 +224,10 @@ fn parse(path: impl AsRef<Path>, text: &str, env: &BTreeMap<String, String>) -> 
     add_sections(&mut document);
     let mut faults = environment::overlay(&mut document, env, &mut places);
     derive_public_url(&mut document);
-    faults.0.extend(rules::check(&document, folder_of(path)).0);
+    faults.0.extend(rules::check(&document).0);
+    if let Files::Read = files {
+        rules::tls(&document, folder_of(path), &mut faults);
+    }
     match input::read(document) {
         Ok(config) if faults.0.is_empty() => Ok(config),
         Ok(_) => Err(places.report(faults)),

@@ -27,7 +27,7 @@ impl Args {
     pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
         match self.command {
             Command::Check => {
-                let config = config::load(file, config::environment())?;
+                let config = config::load_to_serve(file, config::environment())?;
                 super::print(&summary(&config))
             }
         }

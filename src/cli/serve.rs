@@ -10,6 +10,9 @@ use crate::{
 use anyhow::Context;
 use std::{future::pending, net::SocketAddr, path::Path};
 
+/// Connections to the metrics: they have no part in what the open files allow.
+const SCRAPERS: Connections = Connections { all: 64, each: 64 };
+
 /// Run the service.
 ///
 /// Answers requests on `server.listen`, and shows metrics on `server.metrics_listen` where that is set, until it is told to
@@ -26,7 +29,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
-        let config = config::load(file, config::environment())?;
+        let config = config::load_to_serve(file, config::environment())?;
         super::start_log("warn,hallpass=info");
         for hint in config.hints() {
             tracing::warn!(hint, "the configuration is valid, but probably not what is meant");
@@ -40,7 +43,7 @@ impl Args {
         let (app, writing) = App::build(&config, sts, clock.clone()).await?;
         let listener = listen(&config.server, &clock).await?.with_metrics(app.metrics.clone());
         let measures = match config.server.metrics_listen {
-            Some(address) => Some(bind("server.metrics_listen", address).await?),
+            Some(address) => Some(bind("server.metrics_listen", address).await?.with_connections(SCRAPERS, None)),
             None => None,
         };
         let address = listener.address()?;

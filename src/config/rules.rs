@@ -14,12 +14,11 @@ use std::{net::SocketAddr, path::Path};
 
 const PEOPLE_ONLY: [&str; 4] = ["principal_claim", "groups_claim", "prefix", "trust_unverified_email"];
 
-/// Every fault between keys, and in the files that `folder` has for them.
-pub(super) fn check(document: &Value, folder: &Path) -> Faults {
+/// Every fault between keys.
+pub(super) fn check(document: &Value) -> Faults {
     let mut faults = Faults::default();
     let issuers = Issuer::all(document);
     listener(document, &mut faults);
-    tls(document, folder, &mut faults);
     database(document, &mut faults);
     for list in ["admins", "auditors", "appliers"] {
         access(document, list, &issuers, &mut faults);
@@ -58,8 +57,8 @@ fn listener(document: &Value, faults: &mut Faults) {
     }
 }
 
-/// The pair must be one that can be used now.
-fn tls(document: &Value, folder: &Path, faults: &mut Faults) {
+/// The pair in `folder` must be one that can be used now.
+pub(super) fn tls(document: &Value, folder: &Path, faults: &mut Faults) {
     let file = |key| text_at(document, &format!("/server/tls/{key}")).filter(|file| !file.is_empty());
     let (Some(certificate), Some(key)) = (file("certificate"), file("key")) else { return };
     let files = TlsFiles { certificate: folder.join(certificate), key: folder.join(key) };

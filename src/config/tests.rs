@@ -21,6 +21,17 @@ fn env(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+fn parse(path: &str, text: &str, env: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    super::parse(path, text, env, Files::Read)
+}
+
+#[test]
+fn files_are_looked_into_only_to_serve() {
+    let text = format!("server.tls = {{ certificate = '/not/there', key = '/not/there' }}\n{LEAST}");
+    assert!(super::parse("hallpass.toml", &text, &env(&[]), Files::Named).is_ok());
+    assert!(read(&text).is_err());
+}
+
 fn read(text: &str) -> Result<Config, ConfigError> {
     parse("hallpass.toml", text, &env(&[]))
 }

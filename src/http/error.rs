@@ -57,6 +57,8 @@ pub(super) struct Cause(pub(super) String);
 pub(super) struct Problem {
     status: StatusCode,
     pub(super) code: &'static str,
+    /// Turned away before anything was done: what comes in floods.
+    pub(super) turned_away: bool,
     detail: String,
     reasons: Option<Value>,
     errors: Option<Value>,
@@ -68,7 +70,8 @@ impl Problem {
     fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let request_id = String::new();
-        Self { status, code, detail: detail.into(), reasons: None, errors: None, header: None, request_id }
+        let turned_away = false;
+        Self { status, code, turned_away, detail: detail.into(), reasons: None, errors: None, header: None, request_id }
     }
 
     fn reasons(mut self, reasons: Value) -> Self {
@@ -219,7 +222,8 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let problem = self.problem();
+        let mut problem = self.problem();
+        problem.turned_away = matches!(self, Self::CallerLimited(_) | Self::AddressLimited(_) | Self::Overloaded);
         let mut response = problem.status.into_response();
         if problem.status.is_server_error()
             && let Some(cause) = self.cause()

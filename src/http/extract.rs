@@ -1,7 +1,7 @@
 //! What a handler's signature can ask for: who is calling and with which power, a body, a query. Each is checked before
 //! the handler runs; who comes first.
 
-use super::{error::Error, limits::Bounds, log::Arrival};
+use super::{error::Error, log::Arrival};
 use crate::{
     allowlist::Asker,
     app::App,
@@ -20,7 +20,7 @@ use deserr::Deserr;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 use std::{str::FromStr, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 /// The largest JSON body.
 const JSON_LIMIT: usize = 64 * 1024;
@@ -141,25 +141,28 @@ impl<T: Deserr<Faults>> FromRequest<App> for Input<T> {
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Error> {
         expect_type(request.headers(), "application/json")?;
-        let patience = patience(&request, |bounds| bounds.body);
+        let arrival = request.extensions().get::<Arrival>().ok_or(Error::Panic)?;
+        let patience = arrival.limits.bounds().body;
         let body = limited(request, JSON_LIMIT, patience).await?;
         let value = parse_json(&body).map_err(|fault| Error::NotJson(fault.to_string()))?;
         Ok(Self(read(value)?))
     }
 }
 
-/// An allowlist file as a body.
+/// An allowlist file as a body, and its place among the few that are dealt with at once, taken before it is read.
 #[derive(Debug)]
-pub(super) struct FileText(pub(super) String);
+pub(super) struct FileText(pub(super) String, pub(super) OwnedSemaphorePermit);
 
 impl FromRequest<App> for FileText {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Error> {
         expect_type(request.headers(), "application/toml")?;
-        let patience = patience(&request, |bounds| bounds.file);
+        let arrival = request.extensions().get::<Arrival>().ok_or(Error::Panic)?;
+        let place = arrival.limits.enter_file().ok_or(Error::Overloaded)?;
+        let patience = arrival.limits.bounds().file;
         let body = limited(request, FILE_LIMIT, patience).await?;
-        String::from_utf8(body.into()).map(Self).map_err(|_| Error::NotUtf8)
+        String::from_utf8(body.into()).map(|text| Self(text, place)).map_err(|_| Error::NotUtf8)
     }
 }
 
@@ -201,11 +204,6 @@ fn expect_type(headers: &HeaderMap, expected: &'static str) -> Result<(), Error>
     let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = sent.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(Error::UnsupportedMediaType(expected)) }
-}
-
-/// How long a body may take.
-fn patience(request: &Request, of: fn(&Bounds) -> Duration) -> Duration {
-    request.extensions().get::<Arrival>().map(|arrival| of(arrival.limits.bounds())).unwrap_or_default()
 }
 
 async fn limited(request: Request, limit: usize, patience: Duration) -> Result<Bytes, Error> {

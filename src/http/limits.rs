@@ -21,6 +21,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How often it is tidied up and told how many were turned away.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
@@ -38,6 +39,8 @@ pub struct Bounds {
     pub failures_burst: NonZeroU32,
     /// Requests under way: half of what may wait for the audit's writer, so that none is refused there.
     pub under_way: usize,
+    /// Allowlist files being read, planned and applied: each can be 16 MiB and take half a minute to come.
+    pub files: usize,
     /// How long an answer may take. The calls within have shorter limits of their own, which come first.
     pub answer: Duration,
     /// How long a JSON body may take to arrive.
@@ -55,6 +58,7 @@ impl Default for Bounds {
             failures_per_minute: number(60),
             failures_burst: number(60),
             under_way: 512,
+            files: 2,
             answer: Duration::from_secs(19),
             body: Duration::from_secs(5),
             file: Duration::from_secs(30),
@@ -77,6 +81,7 @@ struct Inner {
     failures: Limiter,
     seed: RandomState,
     under_way: AtomicUsize,
+    files: Arc<Semaphore>,
     limited: AtomicU64,
     shed: AtomicU64,
     tidied: AtomicU64,
@@ -98,6 +103,7 @@ impl Limits {
         let failures = Quota::per_minute(bounds.failures_per_minute).allow_burst(bounds.failures_burst);
         let limiter = |quota| RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone());
         Self(Arc::new(Inner {
+            files: Arc::new(Semaphore::new(bounds.files)),
             bounds,
             callers: limiter(requests),
             failures: limiter(failures),
@@ -148,10 +154,23 @@ impl Limits {
             return Some(UnderWay(self.clone()));
         }
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.turn_away();
+        None
+    }
+
+    /// A place for an allowlist file, where there is one.
+    pub(super) fn enter_file(&self) -> Option<OwnedSemaphorePermit> {
+        let place = self.0.files.clone().try_acquire_owned().ok();
+        if place.is_none() {
+            self.turn_away();
+        }
+        place
+    }
+
+    fn turn_away(&self) {
         self.0.shed.fetch_add(1, Ordering::Relaxed);
         self.0.metrics.shed(Full::Requests);
         self.tidy();
-        None
     }
 
     /// Forgets whose bucket is full again. One request in ten seconds does it for all.

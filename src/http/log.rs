@@ -54,6 +54,7 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     let problem = response.extensions_mut().remove::<Problem>();
     let cause = response.extensions_mut().remove::<Cause>();
     let code = problem.as_ref().map(|problem| problem.code);
+    let turned_away = problem.as_ref().is_some_and(|problem| problem.turned_away);
     if let Some(problem) = problem {
         response = problem.with_request_id(&request_id).into_response();
     }
@@ -69,7 +70,7 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
         tracing::error!(request_id, code, cause, "a request failed");
     }
     // A flood is logged as a number.
-    if matches!(code, Some("rate_limited" | "overloaded")) {
+    if turned_away {
         tracing::debug!(request_id, %method, route, status, code, principal = caller, ip, milliseconds, "request");
     } else {
         tracing::info!(request_id, %method, route, status, code, principal = caller, ip, milliseconds, "request");

@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// reads, which can bring as much again.
 const HEAD_BYTES: u32 = 32 * 1024;
 /// Requests at once on one HTTP/2 connection.
-const STREAMS: u32 = 100;
+const STREAMS: u32 = 32;
 /// What an HTTP/2 stream, and a whole connection, may send before it is read: the largest JSON body, and some of them.
 const WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * WINDOW;

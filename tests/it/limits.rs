@@ -306,6 +306,41 @@ fn who_dribbles_is_cut_off() {
     });
 }
 
+/// Two files that do not come to their end, and a third.
+#[test]
+fn files_have_few_places() {
+    on_sqlite(async |db| {
+        let test = TestApp::start_with(db, Setting::default()).await;
+        let head = format!(
+            "PUT /v1/allowlist?dry_run=true HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             content-type: application/toml\r\ncontent-length: 10000\r\n\r\n",
+            test.token(Admin)
+        );
+        let mut slow = Vec::new();
+        for _ in 0..2 {
+            let mut stream = connect(&test).await;
+            stream.write_all(head.as_bytes()).await.unwrap();
+            slow.push(stream);
+        }
+        let plan = async || {
+            test.request(Method::PUT, "/v1/allowlist?dry_run=true", Admin)
+                .toml(crate::support::app::ALLOWLIST)
+                .send()
+                .await
+        };
+        let refused = until("a third that is turned away", LIMIT, async || {
+            let reply = plan().await;
+            (reply.status == 503).then_some(reply)
+        });
+        let refused = refused.await;
+        assert_eq!((refused.code().as_str(), refused.header("retry-after")), ("overloaded", "2"));
+        assert_eq!(test.get("/v1/allowlist", Admin).await.status, 200, "everything else goes on");
+        drop(slow);
+        until("a free place", LIMIT, async || (plan().await.status == 200).then_some(())).await;
+        test.close().await;
+    });
+}
+
 #[test]
 fn a_connection_may_rest_between_requests_but_not_for_ever() {
     on_sqlite(async |db| {
@@ -401,6 +436,10 @@ fn an_answer_comes_even_where_nothing_else_ends_the_waiting() {
         test.sts.behave("Plain", Behaviour::Held);
         let reply = test.credentials(Alice, &plain()).await;
         assert_eq!((reply.status, reply.code().as_str(), reply.header("retry-after")), (503, "overloaded", "5"));
+        let id = reply.header("x-request-id");
+        let log = crate::support::log::text();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(id) && line.contains("\"request\"")).collect();
+        assert!(matches!(lines[..], [line] if line.contains("INFO")), "its line, like any other's: {lines:?}");
         // What was begun goes on, and is on record.
         test.sts.let_go();
         until("the row", LIMIT, async || records_of(db, "credentials.issued").await.pop()).await;

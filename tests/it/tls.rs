@@ -1,7 +1,7 @@
 //! TLS with certificates of the tests' own: who may connect, by which protocol, and what happens when the files change.
 
 use crate::support::{
-    app::{Setting, TestApp},
+    app::{ALLOWLIST, Persona::Admin, Setting, TestApp},
     database::on_sqlite,
     issuer::{Alg, Issuer},
     service,
@@ -121,6 +121,58 @@ fn many_streams_and_long_heads_have_their_limits_in_http2() {
         let long = client.get(&url).header("x-long", "x".repeat(40 * 1024)).send().await;
         assert!(long.is_err() || long.unwrap().status() == 431);
         assert_eq!(client.get(&url).header("x-long", "x".repeat(16 * 1024)).send().await.unwrap().status(), 200);
+        test.close().await;
+    });
+}
+
+/// Neither a full socket nor an idle connection: the windows of single streams are shut, and requests go on.
+#[test]
+fn answers_that_nobody_takes_end_the_connection() {
+    on_sqlite(async |db| {
+        let authority = Authority::new();
+        let tls = Some(authority.load(&authority.issue("h", 2999)));
+        let soon = Duration::from_millis(300);
+        let patience = Patience { head: soon / 3, taking: soon, ..Patience::default() };
+        let test = TestApp::start_with(db, Setting { patience, tls, ..Setting::default() }).await;
+        for window in [0, 1] {
+            let client = authority.client().http2_initial_stream_window_size(window).build().unwrap();
+            let ask = || client.get(format!("{}/nothing", test.url)).send();
+            let mut stuck = Vec::new();
+            for _ in 0..5 {
+                stuck.push(ask().await.unwrap());
+            }
+            let began = std::time::Instant::now();
+            while began.elapsed() < soon * 4 {
+                // What is dropped unread is reset.
+                let _ = ask().await;
+            }
+            for answer in stuck {
+                assert!(answer.bytes().await.is_err(), "a window of {window}");
+            }
+        }
+        test.close().await;
+    });
+}
+
+#[test]
+fn who_reads_slowly_is_not_cut_off() {
+    on_sqlite(async |db| {
+        let authority = Authority::new();
+        let tls = Some(authority.load(&authority.issue("h", 2999)));
+        let soon = Duration::from_millis(400);
+        let patience = Patience { head: soon / 4, idle: soon, taking: soon };
+        let test = TestApp::start_with(db, Setting { patience, tls, ..Setting::default() }).await;
+        let file = format!("{ALLOWLIST}\n{}", "# padding\n".repeat(60_000));
+        assert_eq!(test.apply(&file).await.status, 200);
+        let client = authority.client().http2_initial_stream_window_size(32 * 1024).build().unwrap();
+        let asking = client.get(format!("{}/v1/allowlist", test.url)).bearer_auth(test.token(Admin));
+        let (began, mut answer, mut read) = (std::time::Instant::now(), asking.send().await.unwrap(), 0);
+        while let Some(part) = answer.chunk().await.unwrap() {
+            read += part.len();
+            tokio::time::sleep(soon / 10).await;
+        }
+        assert_eq!(read, file.len());
+        assert!(began.elapsed() > soon * 2, "too fast to show anything");
         test.close().await;
     });
 }

@@ -70,7 +70,7 @@ pub(in crate::http) async fn apply(
     Applier(who): Applier,
     Params(query): Params<ApplyQuery>,
     headers: HeaderMap,
-    FileText(text): FileText,
+    FileText(text, _place): FileText,
 ) -> Result<impl IntoResponse, Error> {
     let expected = headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default());
     if expected.is_none() && !query.dry_run {

@@ -3,15 +3,18 @@
 use super::Patience;
 use crate::http::log::Peer;
 use axum::{Router, body::Body, response::Response};
-use hyper::{Request, body::Incoming};
+use hyper::{
+    Request,
+    body::{Bytes, Frame, Incoming, SizeHint},
+};
 use std::{
     convert::Infallible,
     io,
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -22,6 +25,9 @@ use tokio::{
 };
 use tower::ServiceExt;
 
+/// How much of an answer is handed over at once: so much must be taken within [`Patience::taking`].
+const PIECE: usize = 16 * 1024;
+
 /// Since when a connection has been doing what it does; moments are milliseconds after its beginning, and 0 is never.
 #[derive(Debug)]
 pub(super) struct Activity {
@@ -29,8 +35,8 @@ pub(super) struct Activity {
     patience: Patience,
     /// Whether a byte outside a request is the beginning of a head. In HTTP/2 it can be anything.
     heads: bool,
-    /// Requests under way.
-    requests: AtomicU32,
+    /// Of each request under way, since when its answer waits to be taken further.
+    requests: Mutex<Vec<Arc<AtomicU64>>>,
     /// When the last one ended.
     idle: AtomicU64,
     /// When a head began that is not here yet.
@@ -42,7 +48,7 @@ pub(super) struct Activity {
 impl Activity {
     /// A connection that begins: a head is awaited.
     pub(super) fn new(patience: Patience, heads: bool) -> Self {
-        let (requests, blocked) = (AtomicU32::new(0), AtomicU64::new(0));
+        let (requests, blocked) = (Mutex::default(), AtomicU64::new(0));
         let (idle, head) = (AtomicU64::new(1), AtomicU64::new(u64::from(heads)));
         Self { began: Instant::now(), patience, heads, requests, idle, head, blocked }
     }
@@ -53,12 +59,17 @@ impl Activity {
 
     fn begin(self: &Arc<Self>) -> Busy {
         self.head.store(0, Ordering::Relaxed);
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        Busy(self.clone())
+        let waits = Arc::new(AtomicU64::new(0));
+        self.requests().push(waits.clone());
+        Busy { activity: self.clone(), waits }
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Vec<Arc<AtomicU64>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_read(&self) {
-        if self.heads && self.requests.load(Ordering::Relaxed) == 0 && self.head.load(Ordering::Relaxed) == 0 {
+        if self.heads && self.head.load(Ordering::Relaxed) == 0 && self.requests().is_empty() {
             self.head.store(self.now(), Ordering::Relaxed);
         }
     }
@@ -75,8 +86,10 @@ impl Activity {
     fn is_exhausted(&self) -> bool {
         let now = self.now();
         let over = |since: u64, limit: Duration| since > 0 && u128::from(now - since.min(now)) >= limit.as_millis();
-        let idle = self.requests.load(Ordering::Relaxed) == 0;
-        over(self.blocked.load(Ordering::Relaxed), self.patience.taking)
+        let requests = self.requests();
+        let idle = requests.is_empty();
+        requests.iter().any(|waits| over(waits.load(Ordering::Relaxed), self.patience.taking))
+            || over(self.blocked.load(Ordering::Relaxed), self.patience.taking)
             || idle && over(self.head.load(Ordering::Relaxed), self.patience.head)
             || idle && over(self.idle.load(Ordering::Relaxed), self.patience.idle)
     }
@@ -90,39 +103,97 @@ impl Activity {
 }
 
 /// A request under way.
-struct Busy(Arc<Activity>);
+struct Busy {
+    activity: Arc<Activity>,
+    waits: Arc<AtomicU64>,
+}
 
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.idle.store(self.0.now(), Ordering::Relaxed);
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+impl Busy {
+    /// It is the peer's turn to take what is there.
+    fn offers(&self) {
+        self.waits.store(self.activity.now(), Ordering::Relaxed);
+    }
+
+    /// It is ours to have more.
+    fn works(&self) {
+        self.waits.store(0, Ordering::Relaxed);
     }
 }
 
-/// Answers one request. It is under way until its answer has been handed over, however long that goes on.
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.activity.idle.store(self.activity.now(), Ordering::Relaxed);
+        self.activity.requests().retain(|waits| !Arc::ptr_eq(waits, &self.waits));
+    }
+}
+
+/// Answers one request. It is under way until its answer has been taken, however long that goes on.
 pub(super) async fn answer(
     router: Router,
     mut request: Request<Incoming>,
     peer: IpAddr,
     activity: Arc<Activity>,
-) -> Result<Response, Infallible> {
-    use axum::body::HttpBody as _;
-
+) -> Result<Response<Answer>, Infallible> {
     let busy = activity.begin();
     request.extensions_mut().insert(Peer(peer));
     let response = router.oneshot(request).await?;
-    // One of known size is in memory already, and how long its sending may take is looked after.
-    if response.body().size_hint().exact().is_some() {
-        return Ok(response);
+    busy.offers();
+    Ok(response.map(|body| Answer { body, rest: Bytes::new(), busy }))
+}
+
+/// The body of an answer, handed over piece by piece. `hyper` asks for the next one when the last has gone to the
+/// socket's buffer or, in HTTP/2, when the peer's window has room again: that is how its taking is seen.
+pub(super) struct Answer {
+    body: Body,
+    rest: Bytes,
+    busy: Busy,
+}
+
+impl Answer {
+    /// In HTTP/2 a window of one byte would let go of any piece, and the last byte shows that the others were taken.
+    fn next_piece(&mut self) -> Frame<Bytes> {
+        use axum::body::HttpBody as _;
+
+        let last = !self.busy.activity.heads && self.body.is_end_stream();
+        let len = (self.rest.len() - usize::from(last)).clamp(1, PIECE);
+        self.busy.offers();
+        Frame::data(self.rest.split_to(len))
     }
-    Ok(response.map(|body| {
-        use futures_util::StreamExt as _;
-        let streamed = body.into_data_stream().map(move |part| {
-            let _ = &busy;
-            part
-        });
-        Body::from_stream(streamed)
-    }))
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.next_piece())));
+        }
+        self.busy.works();
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let data = match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => data,
+            Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => return Poll::Ready(None),
+        };
+        self.rest = data;
+        let piece = if self.rest.is_empty() { Frame::data(Bytes::new()) } else { self.next_piece() };
+        Poll::Ready(Some(Ok(piece)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        match hint.exact() {
+            Some(size) => hint.set_exact(size + rest),
+            None => hint.set_lower(hint.lower() + rest),
+        }
+        hint
+    }
 }
 
 /// A stream whose reading and writing is noticed.
