@@ -434,9 +434,10 @@ fn an_answer_comes_even_where_nothing_else_ends_the_waiting() {
         let bounds = Bounds { answer: Duration::from_millis(300), ..Setting::default().bounds };
         let test = TestApp::start_with(db, Setting { bounds, ..Setting::default() }).await;
         test.sts.behave("Plain", Behaviour::Held);
-        let reply = test.credentials(Alice, &plain()).await;
+        let id = "an-answer-in-time";
+        let asking = test.request(Method::POST, "/v1/credentials", Alice).header("x-request-id", id);
+        let reply = asking.json(&plain()).send().await;
         assert_eq!((reply.status, reply.code().as_str(), reply.header("retry-after")), (503, "overloaded", "5"));
-        let id = reply.header("x-request-id");
         let log = crate::support::log::text();
         let lines: Vec<_> = log.lines().filter(|line| line.contains(id) && line.contains("\"request\"")).collect();
         assert!(matches!(lines[..], [line] if line.contains("INFO")), "its line, like any other's: {lines:?}");
