@@ -8,6 +8,7 @@ use crate::support::{
     until,
     world::World,
 };
+use reqwest::Method;
 use serde_json::json;
 use std::time::Duration;
 
@@ -52,12 +53,20 @@ fn a_replica_frozen_within_a_commit_stops_nobody() {
     on_postgres(async |db| {
         let world = World::start(db, &["ReadOnly"]).await;
         let others = [world.plan.start().await, world.plan.start().await];
-        let load: Vec<_> = (0..8)
-            .map(|_| {
-                let (api, alice) = (world.service.api.clone(), world.alice.clone());
-                tokio::spawn(async move { while api.try_credentials("prod/ReadOnly", &alice).await.is_some() {} })
-            })
-            .collect();
+        let ask = |_| {
+            let (api, alice) = (world.service.api.clone(), world.alice.clone());
+            tokio::spawn(async move { while api.try_credentials("prod/ReadOnly", &alice).await.is_some() {} })
+        };
+        let mut load: Vec<_> = (0..8).map(ask).collect();
+        // The usual commit is one statement, and nothing freezes within it; that of a change has several.
+        let (api, admin) = (world.service.api.clone(), world.admin.clone());
+        load.push(tokio::spawn(async move {
+            let block = json!({"principal": "user:mallory@example.com", "reason": "none"});
+            while let Some(set) = api.try_call(Method::POST, "/v1/blocks", &admin, Some(&block)).await {
+                let path = format!("/v1/blocks/{}", set.text("id"));
+                let _ = api.try_call(Method::DELETE, &path, &admin, None).await;
+            }
+        }));
         freeze_within_a_transaction(&world.service, db).await;
         for _ in 0..10 {
             for replica in &others {
