@@ -26,6 +26,10 @@ pub enum Kind {
     CredentialsFailed,
     /// An intent without an outcome: the session may live.
     CredentialsUnknown,
+    /// Credentials that were issued before were handed out once more.
+    CredentialsShared,
+    /// A console sign-in address was released.
+    ConsoleIssued,
     /// Nobody could be made out behind a request.
     AuthenticationFailed,
     /// The allowlist file was applied.
@@ -38,6 +42,10 @@ pub enum Kind {
     BlockAdded,
     /// A block was lifted.
     BlockRemoved,
+    /// An API token was made.
+    TokenCreated,
+    /// An API token was revoked.
+    TokenRevoked,
     /// Somebody read what is not their own.
     AuditRead,
     /// Somebody took a copy of the audit away.
@@ -46,7 +54,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for listings and checks.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::StreamOpened,
         Self::StreamHeads,
         Self::StreamClosed,
@@ -55,12 +63,16 @@ impl Kind {
         Self::CredentialsDenied,
         Self::CredentialsFailed,
         Self::CredentialsUnknown,
+        Self::CredentialsShared,
+        Self::ConsoleIssued,
         Self::AuthenticationFailed,
         Self::AllowlistApplied,
         Self::GrantAdded,
         Self::GrantRemoved,
         Self::BlockAdded,
         Self::BlockRemoved,
+        Self::TokenCreated,
+        Self::TokenRevoked,
         Self::AuditRead,
         Self::AuditExported,
     ];
@@ -77,12 +89,16 @@ impl Kind {
             Self::CredentialsDenied => "credentials.denied",
             Self::CredentialsFailed => "credentials.failed",
             Self::CredentialsUnknown => "credentials.unknown",
+            Self::CredentialsShared => "credentials.shared",
+            Self::ConsoleIssued => "console.issued",
             Self::AuthenticationFailed => "authentication.failed",
             Self::AllowlistApplied => "allowlist.applied",
             Self::GrantAdded => "grant.added",
             Self::GrantRemoved => "grant.removed",
             Self::BlockAdded => "block.added",
             Self::BlockRemoved => "block.removed",
+            Self::TokenCreated => "token.created",
+            Self::TokenRevoked => "token.revoked",
             Self::AuditRead => "audit.read",
             Self::AuditExported => "audit.exported",
         }
@@ -101,6 +117,8 @@ impl Serialize for Kind {
 pub enum AuthMethod {
     /// A bearer JWT.
     Jwt,
+    /// An API token.
+    ApiToken,
     /// An operator with the database at hand.
     Local,
 }
@@ -164,6 +182,10 @@ impl Actor {
 pub enum Purpose {
     /// `POST /v1/credentials`.
     Api,
+    /// `GET /v1/container/{account}/{role}`.
+    Container,
+    /// `POST /v1/console`.
+    Console,
 }
 
 /// One event: the record of contract §7, with every member always there. What is not known is null.
