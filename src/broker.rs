@@ -227,7 +227,7 @@ impl Inner {
     async fn find_candidates(&self, asker: &Asker, role: &RoleRef) -> Result<Candidates, StoreError> {
         let principals: Vec<&Principal> = asker.principals().collect();
         let began = Instant::now();
-        let found = async { self.store.read().await?.find_candidates(&principals, role).await }.await;
+        let found = self.store.find_candidates(&principals, role).await;
         self.metrics.decision_read(began.elapsed());
         let mut candidates = found?;
         // A role in another partition than the broker's own is no role of the allowlist.

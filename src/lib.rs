@@ -44,7 +44,7 @@
 //!    [`Caller`](identity::Caller), or with an error that goes on record as `authentication.failed`.
 //! 2. [`Broker::issue`](broker::Broker::issue) goes on in a task of its own: a client that hangs up takes its answer away, not
 //!    the issuance. A stop waits for these tasks.
-//! 3. [`Tx::find_candidates`](store::Tx::find_candidates) loads the role, the grants and the blocks that concern this caller,
+//! 3. [`Store::find_candidates`](store::Store::find_candidates) loads the role, the grants and the blocks that concern this caller,
 //!    and the revision of the allowlist they were read at. [`allowlist::decide()`] makes of them a
 //!    [`Permit`](allowlist::Permit), which rests on exactly one grant, or a [`Refusal`](allowlist::Refusal). A permit may rest
 //!    on candidates kept in memory, a refusal is asked anew.

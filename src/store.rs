@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod blocks;
+mod candidates;
 mod commit;
 mod grants;
 mod migrations;
@@ -166,7 +167,11 @@ impl Store {
             .application_name("hallpass")
             .disable_statement_logging();
         let pool = || {
-            PgPoolOptions::new().acquire_timeout(ACQUIRE_LIMIT).after_connect(|connection, _| {
+            // A connection that rested is tried first: it may have died meanwhile, and a commit must not be what finds out.
+            let tried = PgPoolOptions::new().test_before_acquire(false).before_acquire(|connection, used| {
+                Box::pin(async move { Ok(used.idle_for < RESTED || connection.ping().await.is_ok()) })
+            });
+            tried.acquire_timeout(ACQUIRE_LIMIT).after_connect(|connection, _| {
                 Box::pin(async move {
                     sqlx::raw_sql(
                         "SET statement_timeout = '4s'; SET lock_timeout = '2s'; \
@@ -179,11 +184,7 @@ impl Store {
             })
         };
         let read = pool().max_connections(READERS).connect_lazy_with(options.clone());
-        // A connection that rested is tried first: it may have died meanwhile, and a commit must not be what finds out.
-        let write = pool().max_connections(2).test_before_acquire(false).before_acquire(|connection, used| {
-            Box::pin(async move { Ok(used.idle_for < RESTED || connection.ping().await.is_ok()) })
-        });
-        let write = write.connect_lazy_with(options);
+        let write = pool().max_connections(2).connect_lazy_with(options);
         Ok(Self::Postgres { read, write })
     }
 

@@ -109,42 +109,6 @@ impl Tx {
         Ok(revision.unsigned_abs())
     }
 
-    /// Everything a decision about one role needs: the same queries whether the role exists or not.
-    pub async fn find_candidates(
-        &mut self,
-        principals: &[&Principal],
-        role: &RoleRef,
-    ) -> Result<Candidates, StoreError> {
-        let revision = self.find_revision().await?;
-        let found = self.find_role(role).await?;
-        let (account_id, name) = found
-            .as_ref()
-            .map_or(("", role.name().as_str()), |(account, role)| (account.id.as_str(), role.name.as_str()));
-        let names: Vec<String> = principals.iter().map(ToString::to_string).collect();
-        let grants: Vec<GrantRow> = on!(&mut *self, |conn| {
-            let mut q = QueryBuilder::new("SELECT ");
-            q.push(GrantRow::COLUMNS).push(" FROM grants g WHERE g.account_id = ").push_bind(account_id);
-            q.push(" AND (g.role_name = ").push_bind(name).push(" OR g.role_name IS NULL) AND g.principal IN (");
-            push_list(&mut q, &names);
-            q.push(")");
-            q.build_query_as().fetch_all(conn).await?
-        })?;
-        let blocks: Vec<BlockRow> = on!(&mut *self, |conn| {
-            let mut q = QueryBuilder::new("SELECT ");
-            q.push(BlockRow::COLUMNS).push(" FROM blocks b WHERE (b.account_id = ").push_bind(account_id);
-            q.push(" AND b.role_name = ").push_bind(name).push(") OR b.principal IN (");
-            push_list(&mut q, &names);
-            q.push(")");
-            q.build_query_as().fetch_all(conn).await?
-        })?;
-        Ok(Candidates {
-            revision,
-            role: found,
-            grants: grants.into_iter().map(GrantRow::read).collect::<Result<_, _>>()?,
-            blocks: blocks.into_iter().map(BlockRow::read).collect::<Result<_, _>>()?,
-        })
-    }
-
     /// A listed role with its account, matched exactly: an ARN's path must be the role's own. The partition is the
     /// caller's to check.
     pub async fn find_role(&mut self, role: &RoleRef) -> Result<Option<(Account, Role)>, StoreError> {

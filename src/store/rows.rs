@@ -5,6 +5,7 @@ use crate::model::{
     Account, AccountId, Alias, Block, BlockTarget, Conditions, ExternalId, Grant, GrantId, GrantTarget, IpNet, Origin,
     Principal, Reason, Role, RoleName, RolePath, SessionDuration, SessionPolicy, Tags, Time,
 };
+use serde::{Deserialize, Deserializer, de::Error};
 use sqlx::FromRow;
 use std::{collections::BTreeMap, fmt::Display};
 
@@ -26,7 +27,16 @@ fn tags(table: &'static str, json: &str) -> Result<Tags, StoreError> {
     Tags::new(tags).map_err(corrupt(table))
 }
 
-#[derive(FromRow)]
+/// SQLite's JSON has 0 and 1 for them.
+fn flag<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    match serde_json::Value::deserialize(value)? {
+        serde_json::Value::Bool(flag) => Ok(flag),
+        serde_json::Value::Number(number) => Ok(number.as_i64() != Some(0)),
+        _ => Err(D::Error::custom("neither true nor false")),
+    }
+}
+
+#[derive(FromRow, Deserialize)]
 pub(super) struct AccountRow {
     id: String,
     alias: Option<String>,
@@ -36,6 +46,7 @@ pub(super) struct AccountRow {
 }
 
 impl AccountRow {
+    pub(super) const VALUES: &'static str = "a.id, a.alias, a.name, a.external_id, a.tags";
     pub(super) const COLUMNS: &'static str = "a.id, a.alias, a.name AS account_name, a.external_id, a.tags";
 
     pub(super) fn read(self) -> Result<Account, StoreError> {
@@ -50,13 +61,14 @@ impl AccountRow {
     }
 }
 
-#[derive(FromRow)]
+#[derive(FromRow, Deserialize)]
 pub(super) struct RoleRow {
     account_id: String,
     name: String,
     path: String,
     description: Option<String>,
     max_duration_seconds: i64,
+    #[serde(deserialize_with = "flag")]
     source_identity: bool,
     session_tags: String,
 }
@@ -79,7 +91,7 @@ impl RoleRow {
     }
 }
 
-#[derive(FromRow)]
+#[derive(FromRow, Deserialize)]
 pub(super) struct GrantRow {
     id: String,
     origin: String,
@@ -87,6 +99,7 @@ pub(super) struct GrantRow {
     account_id: String,
     role_name: Option<String>,
     max_duration_seconds: Option<i64>,
+    #[serde(deserialize_with = "flag")]
     require_reason: bool,
     expires_at: Option<i64>,
     source_ips: String,
@@ -136,7 +149,7 @@ impl GrantRow {
     }
 }
 
-#[derive(FromRow)]
+#[derive(FromRow, Deserialize)]
 pub(super) struct BlockRow {
     id: String,
     principal: Option<String>,
