@@ -67,6 +67,9 @@ struct Measure {
     /// Its folder.
     #[arg(long)]
     cluster: Option<PathBuf>,
+    /// Profile callers whom no cache knows.
+    #[arg(long)]
+    never_seen: bool,
     /// Where a profile goes.
     #[arg(long, default_value = ".")]
     data: PathBuf,
@@ -136,7 +139,7 @@ async fn announce(address: &str) {
 
 impl Measure {
     async fn run(self) {
-        let Self { parts, scale, on, folder, postgres, cluster, data } = self;
+        let Self { parts, scale, on, folder, postgres, cluster, never_seen, data } = self;
         let postgres = postgres.as_deref().zip(cluster.as_deref()).filter(|_| on != Some(Kind::Sqlite));
         let ground = Ground::prepare(&folder, on != Some(Kind::Postgres), postgres).await;
         let wanted = |part| parts.contains(&part) || (parts.is_empty() && part != Part::Profile);
@@ -161,7 +164,7 @@ impl Measure {
             start::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Profile) {
-            profile::measure(&ground, &scale, &data).await;
+            profile::measure(&ground, &scale, never_seen, &data).await;
         }
         verdicts.close();
     }
