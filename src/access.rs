@@ -62,9 +62,9 @@ pub enum AccessError {
     /// A single grant ends in the past, or later than 90 days ahead.
     #[error("a single grant must end in the future and within 90 days")]
     Expiry,
-    /// The same is there already.
+    /// The same is there already, under this id.
     #[error("the same is there already, as {0}")]
-    Exists(GrantId),
+    Exists(String),
     /// The change could not be put on record, so it was not made.
     #[error("the audit cannot be written, so nothing was changed")]
     AuditUnavailable,
