@@ -114,7 +114,7 @@ fn what_is_not_said_has_its_default() {
         },
         database: Database { url: DatabaseUrl::Sqlite("hallpass.db".into()), migrate_url: None },
         aws: Aws { region: "eu-west-1".to_owned() },
-        access: Access { admins: vec![], auditors: vec![], appliers: vec![] },
+        access: Access { admins: vec![], auditors: vec![], appliers: vec![], token_creators: vec![] },
         issuers: vec![corp],
         audit: Audit { signing_key_file: "audit.key".into() },
         limits: Limits {

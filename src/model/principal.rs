@@ -107,6 +107,12 @@ impl Principal {
         Self::Workload { issuer: TOKEN.to_owned(), subject: name }
     }
 
+    /// Whether it is a machine's API token.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        matches!(self, Self::Workload { issuer, .. } if issuer == TOKEN)
+    }
+
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> PrincipalKind {

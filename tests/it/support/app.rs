@@ -312,6 +312,7 @@ fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str) -> std::path::
         admins = ["group:cloud-platform"]
         auditors = ["user:auditor@example.com"]
         appliers = ["workload:ci/apply"]
+        token_creators = ["group:developers"]
         [[issuers]]
         name = "corp"
         issuer = "{corp}"
