@@ -3,7 +3,7 @@
 use super::limits::ComeAgain;
 use crate::{
     access::AccessError,
-    allowlist::{FileFaults, Refusal},
+    allowlist::{Condition, FileFaults, Refusal},
     broker::IssueError,
     evidence::EvidenceError,
     identity::{AuthError, AuthFault},
@@ -282,7 +282,10 @@ fn refused(refusal: &Refusal, code: &'static str) -> Problem {
     match refusal {
         Refusal::NotAllowed(reasons) => {
             // A role that is not there and one that is not for the caller must look the same.
-            let detail = if reasons.is_empty() {
+            let bound = reasons.first().is_some_and(|failing| failing.condition == Condition::TokenRoles);
+            let detail = if bound {
+                "The API token is bound to other roles than this; reasons names them."
+            } else if reasons.is_empty() {
                 "No grant of yours names this role, or there is no such role; GET /v1/roles lists what you may have."
             } else {
                 "No grant of yours allows this role now, or there is no such role; reasons names what fails in your own grants."
