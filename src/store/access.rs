@@ -412,7 +412,7 @@ impl Tx {
 }
 
 /// The values of an `IN (…)`, each bound.
-fn push_list<DB: Database>(q: &mut QueryBuilder<DB>, values: &[String])
+pub(super) fn push_list<DB: Database>(q: &mut QueryBuilder<DB>, values: &[String])
 where
     for<'q> String: Encode<'q, DB> + Type<DB>,
 {
