@@ -45,12 +45,12 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let Known(who) = Known::from_request_parts(parts, app).await?;
+        let who = authenticate(parts, app).await?;
         if who.caller.opens(Door::Api) { Ok(who) } else { Err(Error::ContainerOnly) }
     }
 }
 
-/// Any caller who could be made out, whatever what they call with is good for.
+/// Any caller who could be made out, whatever door what they call with is good for.
 #[derive(Debug)]
 pub(super) struct Known(pub(super) Authenticated);
 
@@ -58,31 +58,36 @@ impl FromRequestParts<App> for Known {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
-        match find_caller(app, &parts.headers).await {
-            Ok(caller) => {
-                let _ = arrival.caller.set(caller.clone());
-                arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
-                let actor = Actor {
-                    principal: caller.principal().clone(),
-                    auth: caller.auth().clone(),
-                    client: Some(arrival.client.clone()),
-                    request_id: Some(arrival.request_id.clone()),
-                };
-                Ok(Self(Authenticated { caller, actor }))
+        authenticate(parts, app).await.map(Self)
+    }
+}
+
+/// Makes the caller out, counts them, and puts a failure on record.
+async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, Error> {
+    let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
+    match find_caller(app, &parts.headers).await {
+        Ok(caller) => {
+            let _ = arrival.caller.set(caller.clone());
+            arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
+            let actor = Actor {
+                principal: caller.principal().clone(),
+                auth: caller.auth().clone(),
+                client: Some(arrival.client.clone()),
+                request_id: Some(arrival.request_id.clone()),
+            };
+            Ok(Authenticated { caller, actor })
+        }
+        Err(error) => {
+            app.metrics.authentication_failed(error.fault().code());
+            // Nothing can be recorded in a database that is away.
+            if error.fault() != AuthFault::StoreUnavailable {
+                record_failure(app, arrival, &error).await?;
             }
-            Err(error) => {
-                app.metrics.authentication_failed(error.fault().code());
-                // Nothing can be recorded in a database that is away.
-                if error.fault() != AuthFault::StoreUnavailable {
-                    record_failure(app, arrival, &error).await?;
-                }
-                // What cannot be looked at is nobody's guess.
-                if !error.fault().is_ours() {
-                    arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
-                }
-                Err(error.into())
+            // What cannot be looked at is nobody's guess.
+            if !error.fault().is_ours() {
+                arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
             }
+            Err(error.into())
         }
     }
 }
