@@ -12,7 +12,7 @@
 //! | [`model`] | the words of the trade as types, parsed in the constructor: no invalid value exists |
 //! | [`input`] | JSON and TOML from outside, read strictly, every fault reported with its place |
 //! | [`clock`] | the one source of time and of ids, settable in the tests |
-//! | [`secret`] | texts that must not be seen: redacted in `Debug`, zeroed when dropped |
+//! | [`secret`] | texts that must not be seen: redacted in `Debug`, zeroed when dropped; opaque tokens and their hashes |
 //! | [`metrics`] | every metric with its help and its closed labels, and their text for Prometheus |
 //! | [`allowlist`] | the file, the plan of its changes, and the pure decision |
 //! | [`template`] | what an account needs at AWS, written out of the allowlist as CloudFormation, Terraform or JSON |
@@ -20,9 +20,9 @@
 //! | [`store`] | every SQL statement, written once for SQLite and PostgreSQL, and the migrations |
 //! | [`recorder`] | the only writer of the audit: group commit, one signature a commit, receipts |
 //! | [`sts`] | AssumeRole, who the broker itself is, and credentials that are locked up until released |
-//! | [`identity`] | who is calling: a bearer JWT becomes a [`Caller`](identity::Caller) |
+//! | [`identity`] | who is calling: a bearer JWT or an API token becomes a [`Caller`](identity::Caller) |
 //! | [`broker`] | the use case: decide, record, assume, record, release |
-//! | [`access`] | changes to who may do what, each in one transaction with its event; who may change and read |
+//! | [`access`] | changes to who may do what, and API tokens, each in one transaction with its event; who may change and read |
 //! | [`evidence`] | reading the audit: pages, exports, heads, verification |
 //! | [`tls`] | the certificate and its key: read from two files, checked, read again when they change |
 //! | [`config`] | the schema of `hallpass.toml`; read by `app` and `cli` alone |
@@ -41,7 +41,8 @@
 //!
 //! 1. [`http::router`] leads to the handler. Its extractor hands the bearer token to
 //!    [`Identity::caller_from_bearer`](identity::Identity::caller_from_bearer), which answers with a
-//!    [`Caller`](identity::Caller), or with an error that goes on record as `authentication.failed`.
+//!    [`Caller`](identity::Caller), or with an error that goes on record as `authentication.failed`. An API token is looked up
+//!    in the database at each request; what it is bound to is part of the question that is decided.
 //! 2. [`Broker::issue`](broker::Broker::issue) goes on in a task of its own: a client that hangs up takes its answer away, not
 //!    the issuance. A stop waits for these tasks.
 //! 3. [`Store::find_candidates`](store::Store::find_candidates) loads the role, the grants and the blocks that concern this caller,
