@@ -7,14 +7,14 @@ use crate::{
     app::App,
     audit::{Actor, Auth, AuthMethod, Kind},
     broker,
-    identity::{AuthError, AuthFault, Caller, bearer_token},
+    identity::{AuthError, AuthFault, Caller, bearer_token, verbatim_token},
     input::{Faults, parse_json, read},
-    model::Invalid,
+    model::{AccountRef, Invalid, RoleName, RoleRef},
 };
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
 };
 use deserr::Deserr;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -45,36 +45,63 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
-        match find_caller(app, &parts.headers).await {
-            Ok(caller) => {
-                let _ = arrival.caller.set(caller.clone());
-                arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
-                let actor = Actor {
-                    principal: caller.principal().clone(),
-                    auth: caller.auth().clone(),
-                    client: Some(arrival.client.clone()),
-                    request_id: Some(arrival.request_id.clone()),
-                };
-                Ok(Self { caller, actor })
-            }
-            Err(error) => {
-                app.metrics.authentication_failed(error.fault().code());
-                record_failure(app, arrival, &error).await?;
-                // Keys that cannot be had are nobody's guess.
-                if !matches!(error.fault(), AuthFault::KeysUnavailable) {
-                    arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
-                }
-                Err(error.into())
-            }
-        }
+        authenticate(parts, app, token(&parts.headers, bearer_token)).await
     }
 }
 
-async fn find_caller(app: &App, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
-    let lines = headers.get_all(header::AUTHORIZATION);
-    let token = bearer_token(lines.iter().map(header::HeaderValue::as_bytes))?;
-    app.identity.caller_from_bearer(token).await
+/// Any caller who could be made out, by a header that may hold the token and nothing else: what the container-credentials
+/// protocol sends, and no other request may.
+#[derive(Debug)]
+pub(super) struct Verbatim(pub(super) Authenticated);
+
+impl FromRequestParts<App> for Verbatim {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        // Where GET hands something out, HEAD would have it made and thrown away.
+        if parts.method == Method::HEAD {
+            return Err(Error::MethodNotAllowed);
+        }
+        authenticate(parts, app, token(&parts.headers, verbatim_token)).await.map(Self)
+    }
+}
+
+type Lines<'h> = Vec<&'h [u8]>;
+
+/// The text of the token, by one of the ways to send it.
+fn token<'h>(headers: &'h HeaderMap, read: fn(Lines<'h>) -> Result<&'h str, AuthError>) -> Result<&'h str, AuthError> {
+    read(headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect())
+}
+
+/// Makes the caller out, counts them, and puts a failure on record.
+async fn authenticate(parts: &Parts, app: &App, token: Result<&str, AuthError>) -> Result<Authenticated, Error> {
+    let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
+    let caller = match token {
+        Ok(token) => app.identity.caller_from_bearer(token).await,
+        Err(error) => Err(error),
+    };
+    match caller {
+        Ok(caller) => {
+            let _ = arrival.caller.set(caller.clone());
+            arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
+            let actor = Actor {
+                principal: caller.principal().clone(),
+                auth: caller.auth().clone(),
+                client: Some(arrival.client.clone()),
+                request_id: Some(arrival.request_id.clone()),
+            };
+            Ok(Authenticated { caller, actor })
+        }
+        Err(error) => {
+            app.metrics.authentication_failed(error.fault().code());
+            record_failure(app, arrival, &error).await?;
+            // Keys that cannot be had are nobody's guess.
+            if !matches!(error.fault(), AuthFault::KeysUnavailable) {
+                arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
+            }
+            Err(error.into())
+        }
+    }
 }
 
 /// Folded by the recorder: nobody fills the disk from outside.
@@ -197,6 +224,27 @@ impl<T: FromStr<Err = Invalid>> FromRequestParts<App> for Named<T> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let Path(name): Path<String> = Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
         name.parse().map(Self).map_err(|_| Error::NotFound)
+    }
+}
+
+/// A role as two segments of a path name it, decoded: its account by alias or number, and its name.
+#[derive(Debug)]
+pub(super) struct RoleInPath(pub(super) RoleRef);
+
+impl FromRequestParts<App> for RoleInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let Path((account, role)): Path<(String, String)> =
+            Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
+        let mut faults = Faults::default();
+        let mut note = |place: &str, fault: Invalid| faults.push(place, format!("expected {fault}"));
+        let account = AccountRef::parse(&account).map_err(|fault| note("/account", fault));
+        let role = RoleName::parse(&role).map_err(|fault| note("/role", fault));
+        match (account, role) {
+            (Ok(account), Ok(role)) => Ok(Self(RoleRef::Named(account, role))),
+            _ => Err(faults.into()),
+        }
     }
 }
 
