@@ -7,7 +7,7 @@
 use super::{IssueError, Kept};
 use crate::{
     allowlist::{Ask, Asker, Candidates, Permit, Refusal, still_has},
-    audit::AuthMethod,
+    audit::{Auth, AuthMethod},
     clock::Clock,
     identity::Caller,
     model::{
@@ -63,14 +63,17 @@ pub(super) struct Who {
 
 impl Who {
     pub(super) fn of(caller: &Caller) -> Self {
-        let auth = caller.auth();
+        Self::of_auth(caller.principal().clone(), caller.auth(), caller.session_ends())
+    }
+
+    fn of_auth(principal: Principal, auth: &Auth, ends: Option<Time>) -> Self {
         Self {
-            principal: caller.principal().clone(),
+            principal,
             method: auth.method,
             issuer: auth.issuer.clone(),
             subject: auth.subject.clone(),
             token: auth.token_id.clone().filter(|_| auth.method != AuthMethod::Jwt),
-            ends: caller.session_ends(),
+            ends,
         }
     }
 }
@@ -430,3 +433,6 @@ fn kept_for(error: &IssueError) -> Option<Duration> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,7 +195,7 @@ impl Error {
             Self::NotUtf8 => Problem::new(400, "invalid_request", "The body is not UTF-8 text."),
             Self::Invalid(faults) => Problem::new(422, "invalid_request", "The request has faults; errors names each.")
                 .errors(json!(faults.0))
-                .brief(format!("The request has faults: {faults}.")),
+                .brief(tidy(&format!("The request has faults: {faults}."))),
             Self::File(faults) => Problem::new(
                 422,
                 "invalid_request",
@@ -422,6 +422,17 @@ fn audit_unavailable() -> Problem {
         "The audit cannot be written at the moment; nothing was released or changed.",
     )
     .retry_after(5)
+}
+
+/// Names that a caller invented can be as long as they like, and break the line of a log.
+fn tidy(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let mut tidy = text.replace(char::is_control, "\u{fffd}");
+    if tidy.len() > LONGEST {
+        tidy.truncate(tidy.floor_char_boundary(LONGEST - 4));
+        tidy.push_str("….");
+    }
+    tidy
 }
 
 /// A sentence of an inner room as one of ours: with a capital and a full stop.

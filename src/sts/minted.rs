@@ -174,3 +174,29 @@ impl Locked {
         if receipt.issuance() == self.0.issuance { Ok(Released(self.0.clone())) } else { Err(WrongReceipt) }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    impl Minted {
+        /// Nobody's credentials, that end then.
+        pub(crate) fn nobodys(issuance: IssuanceId, expires_at: Time) -> Self {
+            let facts = Facts {
+                access_key_id: format!("ASIA{issuance}"),
+                expires_at,
+                assumed_role_id: String::new(),
+                assumed_role_arn: String::new(),
+                request_id: None,
+                attempts: 1,
+            };
+            let secret = || Secret::new("nobody's".to_owned());
+            Self(Arc::new(Session { issuance, facts, secret_access_key: secret(), session_token: secret() }))
+        }
+
+        /// Without a receipt, which is the tests' to do alone.
+        pub(crate) fn locked(self) -> Locked {
+            Locked(self.0)
+        }
+    }
+}

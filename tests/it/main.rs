@@ -17,6 +17,7 @@ mod limits;
 mod metrics;
 mod openapi;
 mod outage;
+mod protocol;
 mod reading;
 mod recorder;
 mod replicas;
