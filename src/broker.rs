@@ -1,5 +1,5 @@
 //! The use case, from top to bottom: decide → wait for a turn → record the intent → AssumeRole → record the outcome → release.
-//! In [`share`], many who ask for the same have one issuance: decide → find it, or wait for it → record the hand-out → release.
+//! In `share`, many who ask for the same have one issuance: decide → find it, or wait for it → record the hand-out → release.
 //!
 //! Nothing else issues credentials, and nothing here can release any without a receipt. Must never hold a database
 //! transaction open while AWS is awaited.

@@ -71,7 +71,7 @@ impl Inner {
     /// Has a session made, in a task of its own: no asker's hanging up ends it, and a stop waits for it.
     fn depart(
         self: &Arc<Self>,
-        departure: Departure,
+        departure: Box<Departure>,
         (actor, request): (&Actor, &Request),
         grounds: Arc<Kept>,
         entitled: Entitled,
@@ -170,8 +170,7 @@ impl Visit<'_> {
 
     /// Waits for the session that is being made, or has it made.
     async fn board(&self, grounds: Arc<Kept>, entitled: Entitled) -> Result<Step, Common> {
-        let shelf = &self.inner.shelf;
-        match shelf.board(&entitled) {
+        match self.inner.shelf.board(&entitled) {
             Boarding::Found(session) => Ok(Step::Landed(session)),
             Boarding::Failed(error) => Err(self.fail_along(&entitled, error).await),
             Boarding::Joins(flight) => match flight.landed().await {
@@ -183,7 +182,8 @@ impl Visit<'_> {
             },
             Boarding::Leads(departure) => {
                 // What another grant gave this caller, which is gone now.
-                shelf.drop_void(&self.who, &self.asker, &self.request.role, &grounds.candidates);
+                let role = &self.request.role;
+                self.inner.shelf.drop_void(&self.who, &self.asker, role, &grounds.candidates);
                 match self.inner.depart(departure, (self.actor, self.request), grounds, entitled).await {
                     Ok(Err(error)) if let IssueError::Stale(now) = *error => Ok(Step::Changed(now)),
                     Ok(ended) => Ok(Step::Led(ended)),

@@ -16,7 +16,10 @@ use crate::{
     },
     sts::{Locked, StsProblem},
 };
-use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::IpAddr,
@@ -217,7 +220,7 @@ pub(super) enum Boarding {
     /// AWS failed a moment ago, and is not asked.
     Failed(Arc<IssueError>),
     /// They are the one to have it made.
-    Leads(Departure),
+    Leads(Box<Departure>),
 }
 
 /// A session that is being made.
@@ -270,7 +273,12 @@ impl Shelf {
         let options = options.expect("options of a cache");
         Self {
             clock,
-            sessions: Cache::with_options(options, Sessions, Default::default(), Default::default()),
+            sessions: Cache::with_options(
+                options,
+                Sessions,
+                DefaultHashBuilder::default(),
+                DefaultLifecycle::default(),
+            ),
             refusals: Cache::new(REFUSALS),
             failures: Cache::new(FAILURES),
             flights: Mutex::default(),
@@ -327,7 +335,8 @@ impl Shelf {
                 let (landing, flight) = watch::channel(None);
                 place.insert(flight);
                 let (key, terms) = (entitled.key.clone(), entitled.terms.clone());
-                Boarding::Leads(Departure { shelf: self.clone(), key, terms, landing: Some(landing) })
+                let departure = Departure { shelf: self.clone(), key, terms, landing: Some(landing) };
+                Boarding::Leads(Box::new(departure))
             }
         }
     }
@@ -371,7 +380,7 @@ impl Shelf {
     }
 
     /// In the place of the one before, and of what is over.
-    fn keep(&self, session: Arc<Session>) {
+    fn keep(&self, session: &Arc<Session>) {
         let key = &session.of.key;
         let held = self.sessions.get(&key.who);
         let lasts = |other: &&Arc<Session>| other.credentials.facts().expires_at > session.of.at;
@@ -403,7 +412,7 @@ impl Departure {
         let Some(landing) = self.landing.take() else { return };
         let mut flights = self.shelf.flights();
         match &landed {
-            Ok(session) => self.shelf.keep(session.clone()),
+            Ok(session) => self.shelf.keep(session),
             Err(error) => {
                 if let Some(kept) = kept_for(error) {
                     let until = self.shelf.clock.now().plus(kept);

@@ -39,11 +39,11 @@ pub struct Facts {
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Minted(Arc<Session>);
+pub struct Minted(Arc<Keys>);
 
 /// Credentials whose row is on disk: the only thing that becomes an answer.
 #[derive(Debug)]
-pub struct Released(Arc<Session>);
+pub struct Released(Arc<Keys>);
 
 /// Credentials that were released once, and are locked up again: each further release takes a receipt of its own. The
 /// secrets are zeroed when the last of all that hold them is dropped; there is one copy of them.
@@ -54,10 +54,10 @@ pub struct Released(Arc<Session>);
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Locked(Arc<Session>);
+pub struct Locked(Arc<Keys>);
 
 #[derive(Debug)]
-struct Session {
+struct Keys {
     issuance: IssuanceId,
     facts: Facts,
     secret_access_key: Secret,
@@ -107,7 +107,7 @@ impl Minted {
             request_id,
             attempts,
         };
-        Ok(Self(Arc::new(Session { issuance, facts, secret_access_key, session_token })))
+        Ok(Self(Arc::new(Keys { issuance, facts, secret_access_key, session_token })))
     }
 
     /// What the audit may know.
@@ -191,7 +191,7 @@ pub(crate) mod testing {
                 attempts: 1,
             };
             let secret = || Secret::new("nobody's".to_owned());
-            Self(Arc::new(Session { issuance, facts, secret_access_key: secret(), session_token: secret() }))
+            Self(Arc::new(Keys { issuance, facts, secret_access_key: secret(), session_token: secret() }))
         }
 
         /// Without a receipt, which is the tests' to do alone.

@@ -257,9 +257,7 @@ async fn who_asks_too_often_is_told_in_its_form(db: &TestDb) {
     }
     let limited = test.get(READ_ONLY, Alice).await;
     assert_eq!(limited.header("retry-after"), "1");
-    snap!(told(&limited), @r#"
-    429 rate_limited: You ask more often than one caller may; credentials are good for longer than one request.
-    "#);
+    snap!(told(&limited), @"429 rate_limited: You ask more often than one caller may; credentials are good for longer than one request.");
     test.close().await;
 }
 

@@ -58,7 +58,7 @@ fn shelf(clock: &Clock) -> Arc<Shelf> {
 
 fn depart(shelf: &Arc<Shelf>, entitled: &Entitled) -> Departure {
     match shelf.board(entitled) {
-        Boarding::Leads(departure) => departure,
+        Boarding::Leads(departure) => *departure,
         other => panic!("{other:?}"),
     }
 }
@@ -323,20 +323,20 @@ fn a_refusal_is_good_for_the_same_question_for_five_seconds() {
     let clock = clock();
     let shelf = shelf(&clock);
     let asker = Asker { principal: principal("user:alice"), groups: vec![], address: None, session_ends: None };
-    let asked = |change: fn(&mut Asker, &mut Who, &mut Ask)| {
+    let question = |change: fn(&mut Asker, &mut Who, &mut Ask)| {
         let (mut asker, mut who, mut ask) = (asker.clone(), who("user:alice"), Ask::default());
         change(&mut asker, &mut who, &mut ask);
         Asked::new(who, &asker, RoleRef::parse("prod/ReadOnly").unwrap(), ask)
     };
-    let same = || asked(|_, _, _| {});
+    let same = || question(|_, _, _| {});
     let grounds = Arc::new(Kept { groups: Vec::new(), candidates: Candidates::default() });
     shelf.keep_refusal(same(), grounds, Refusal::NotAllowed(Vec::new()));
     assert!(shelf.find_refusal(&same()).is_some());
     for other in [
-        asked(|asker, _, _| asker.groups = vec![Principal::parse("group:developers").unwrap()]),
-        asked(|asker, _, _| asker.address = "10.0.0.1".parse().ok()),
-        asked(|_, who, _| who.subject = None),
-        asked(|_, _, ask| ask.duration = Some(SessionDuration::HOUR)),
+        question(|asker, _, _| asker.groups = vec![Principal::parse("group:developers").unwrap()]),
+        question(|asker, _, _| asker.address = "10.0.0.1".parse().ok()),
+        question(|_, who, _| who.subject = None),
+        question(|_, _, ask| ask.duration = Some(SessionDuration::HOUR)),
     ] {
         assert!(shelf.find_refusal(&other).is_none(), "{other:?}");
     }

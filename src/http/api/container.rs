@@ -29,7 +29,6 @@ pub(in crate::http) struct Query {
     reason: Option<Reason>,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
 fn parse_duration(text: Option<String>) -> Result<Option<SessionDuration>, Invalid> {
     // What is no number at all is as wrong as one out of range.
     text.map(|text| SessionDuration::from_seconds(text.parse().unwrap_or_default())).transpose()
