@@ -1,10 +1,13 @@
 //! The use case, from top to bottom: decide → wait for a turn → record the intent → AssumeRole → record the outcome → release.
+//! In `share`, many who ask for the same have one issuance: decide → find it, or wait for it → record the hand-out → release.
 //!
 //! Nothing else issues credentials, and nothing here can release any without a receipt. Must never hold a database
 //! transaction open while AWS is awaited.
 
 mod error;
 mod events;
+mod share;
+mod shelf;
 
 pub use error::IssueError;
 
@@ -21,6 +24,7 @@ use crate::{
 };
 use events::Issuance;
 use quick_cache::sync::Cache;
+use shelf::Shelf;
 use std::{sync::Arc, time::Instant};
 use tokio_util::task::TaskTracker;
 
@@ -66,6 +70,7 @@ struct Inner {
     tracker: TaskTracker,
     metrics: Metrics,
     kept: Cache<(Principal, RoleRef), Arc<Kept>>,
+    shelf: Arc<Shelf>,
 }
 
 /// What the allowlist said about one principal in these groups, and one role.
@@ -87,7 +92,8 @@ impl Broker {
         metrics: Metrics,
     ) -> Self {
         let kept = Cache::new(KEPT_CANDIDATES);
-        Self(Arc::new(Inner { store, recorder, sts, clock, tracker, metrics, kept }))
+        let shelf = Arc::new(Shelf::new(clock.clone()));
+        Self(Arc::new(Inner { store, recorder, sts, clock, tracker, metrics, kept, shelf }))
     }
 
     /// Issues credentials for one role, or says why not; either is on record before this returns.
@@ -97,14 +103,21 @@ impl Broker {
         let inner = self.0.clone();
         let issuing = self.0.tracker.spawn(async move {
             let ended = inner.issue(&caller, &actor, &request).await;
-            inner.count(&ended);
+            inner.count(ended.as_ref().map(|_| ()));
             ended
         });
         issuing.await.unwrap_or_else(|_| {
-            let broken = Err(IssueError::Broken);
-            self.0.count(&broken);
-            broken
+            self.0.count(Err(&IssueError::Broken));
+            Err(IssueError::Broken)
         })
+    }
+
+    /// Hands out credentials for one role that all get who ask for the same, made where there are none that are good for
+    /// long enough; or says why not. Either is on record before this returns.
+    ///
+    /// A client that hangs up ends nothing: what is being made is made in a task of its own, for whoever asks next.
+    pub async fn share(&self, caller: &Caller, actor: &Actor, request: &Request) -> Result<Issued, Arc<IssueError>> {
+        self.0.share(caller, actor, request).await
     }
 
     /// Whether the same request would be permitted now, and if not, every condition that fails. Changes nothing.
@@ -115,9 +128,9 @@ impl Broker {
 }
 
 impl Inner {
-    fn count(&self, ended: &Result<Issued, IssueError>) {
+    fn count(&self, ended: Result<(), &IssueError>) {
         match ended {
-            Ok(_) => self.metrics.issued(),
+            Ok(()) => self.metrics.issued(),
             Err(error @ IssueError::Refused(_)) => self.metrics.not_issued(Outcome::Denied, error.label()),
             Err(error) => self.metrics.not_issued(Outcome::Failed, error.label()),
         }
@@ -127,29 +140,44 @@ impl Inner {
         let id = IssuanceId::new(self.clock.new_id());
         let chained = self.chained()?;
         let asker = asker(caller, actor);
-        let mut kept = self.find_kept(&asker, &request.role);
+        let mut revision = None;
         for _ in 0..DECISIONS {
-            // Only a permit may rest on what is kept: the intent confirms its revision. A refusal is asked anew and leaves
-            // nothing behind, so that a forbidden role and an unknown one take the same work.
-            let fresh = kept.is_none();
-            let grounds = match kept.take() {
-                Some(kept) => kept,
-                None => self.load(&asker, &request.role).await?,
-            };
-            let permit = match decide(&grounds.candidates, &asker, &request.ask, chained, self.clock.now()) {
+            let (grounds, outcome) = self.decide(&asker, request, chained, revision).await?;
+            let permit = match outcome {
                 Ok(permit) => permit,
-                Err(_) if !fresh => continue,
                 Err(refusal) => return Err(self.refuse(actor, request, &grounds, refusal).await),
             };
-            if fresh {
-                self.kept.insert((asker.principal.clone(), request.role.clone()), grounds.clone());
-            }
             match self.go_through(id, actor, request, &grounds.candidates, permit).await {
-                Err(IssueError::Stale) => {}
+                Err(IssueError::Stale(now)) => revision = Some(now),
                 done => return done,
             }
         }
         Err(IssueError::Busy)
+    }
+
+    /// Decides on what is kept, where it is of this revision, or else on what the store says. Only a permit may rest on what
+    /// is kept: its row confirms the revision. A refusal is asked anew and leaves nothing behind, so that a forbidden role
+    /// and an unknown one take the same work.
+    async fn decide(
+        &self,
+        asker: &Asker,
+        request: &Request,
+        chained: bool,
+        revision: Option<u64>,
+    ) -> Result<(Arc<Kept>, Result<Permit, Refusal>), IssueError> {
+        let decide = |kept: &Kept| decide(&kept.candidates, asker, &request.ask, chained, self.clock.now());
+        let current = |kept: &Arc<Kept>| revision.is_none_or(|revision| kept.candidates.revision == revision);
+        if let Some(kept) = self.find_kept(asker, &request.role).filter(current)
+            && let Ok(permit) = decide(&kept)
+        {
+            return Ok((kept, Ok(permit)));
+        }
+        let grounds = self.load(asker, &request.role).await?;
+        let outcome = decide(&grounds);
+        if outcome.is_ok() {
+            self.kept.insert((asker.principal.clone(), request.role.clone()), grounds.clone());
+        }
+        Ok((grounds, outcome))
     }
 
     async fn refuse(&self, actor: &Actor, request: &Request, grounds: &Kept, refusal: Refusal) -> IssueError {
@@ -169,7 +197,7 @@ impl Inner {
         candidates: &Candidates,
         permit: Permit,
     ) -> Result<Issued, IssueError> {
-        let Some((account, role)) = &candidates.role else { return Err(IssueError::Stale) };
+        let Some((account, role)) = &candidates.role else { return Err(IssueError::Broken) };
         let principal = &actor.principal;
         let issuance = Issuance {
             id,
@@ -257,7 +285,7 @@ pub fn asker(caller: &Caller, actor: &Actor) -> Asker {
 impl From<RecordError> for IssueError {
     fn from(error: RecordError) -> Self {
         match error {
-            RecordError::Stale(_) => Self::Stale,
+            RecordError::Stale(revision) => Self::Stale(revision),
             RecordError::Unavailable | RecordError::Late | RecordError::Change(_) => Self::AuditUnavailable,
         }
     }

@@ -126,6 +126,11 @@ impl Metrics {
         self.all.issuances.at(Outcome::Issued).inc();
     }
 
+    /// A request for credentials was answered with those of an issuance before.
+    pub fn shared(&self) {
+        self.all.issuances.at(Outcome::Shared).inc();
+    }
+
     /// A request for credentials has ended without any.
     pub fn not_issued(&self, outcome: Outcome, code: IssueCode) {
         self.all.issuances.at(outcome).inc();

@@ -11,7 +11,7 @@ mod minted;
 
 pub use error::{Missing, StsError, StsProblem};
 pub use gate::{NoTurn, Pace, Turn};
-pub use minted::{Facts, Minted, Released, WrongReceipt};
+pub use minted::{Facts, Locked, Minted, Released, WrongReceipt};
 
 use crate::{
     clock::Clock,

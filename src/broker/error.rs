@@ -32,9 +32,9 @@ pub enum IssueError {
     /// The allowlist could not be read.
     #[error("the allowlist cannot be read")]
     Store(#[from] StoreError),
-    /// The allowlist changed between decision and intent; decided again, and not seen outside.
+    /// The allowlist changed to this revision between decision and row; decided again, and not seen outside.
     #[error("the allowlist changed")]
-    Stale,
+    Stale(u64),
     /// The allowlist changed at every try.
     #[error("the allowlist keeps changing")]
     Busy,
@@ -79,7 +79,7 @@ impl IssueError {
             Self::PolicyTooLarge(_) => IssueCode::SessionPolicyTooLarge,
             Self::NoIdentity | Self::Broken => IssueCode::StsUnavailable,
             Self::AuditUnavailable => IssueCode::AuditUnavailable,
-            Self::Store(_) | Self::Stale | Self::Busy => IssueCode::StoreUnavailable,
+            Self::Store(_) | Self::Stale(_) | Self::Busy => IssueCode::StoreUnavailable,
         }
     }
 

@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use std::{any::Any, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 /// Everything that can go wrong with a request.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) enum Error {
     AddressLimited(ComeAgain),
     Overloaded,
     TimedOut,
-    Issue(IssueError),
+    Issue(Arc<IssueError>),
     Access(AccessError),
     Evidence(EvidenceError),
     Audit,
@@ -61,18 +61,54 @@ pub(super) struct Problem {
     /// Turned away before anything was done: what comes in floods.
     pub(super) turned_away: bool,
     detail: String,
+    /// The detail in one sentence, and for an answer that has nothing beside it.
+    brief: Option<String>,
     reasons: Option<Value>,
     errors: Option<Value>,
     header: Option<(HeaderName, HeaderValue)>,
     request_id: String,
+    shape: Shape,
+}
+
+/// In which of two forms an error goes out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// RFC 9457.
+    #[default]
+    Problem,
+    /// The container-credentials protocol's: SDKs show the message to whoever reads the application's log. Go reads the
+    /// members in small letters, the JavaScript SDK those with capitals.
+    Container,
+}
+
+impl Shape {
+    /// By the path, so that also what is no route there answers in the form of its neighbours.
+    pub(super) fn of(path: &str) -> Self {
+        let inside = path.strip_prefix("/v1/container").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if inside { Self::Container } else { Self::Problem }
+    }
 }
 
 impl Problem {
     fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let request_id = String::new();
-        let turned_away = false;
-        Self { status, code, turned_away, detail: detail.into(), reasons: None, errors: None, header: None, request_id }
+        Self {
+            status,
+            code,
+            turned_away: false,
+            detail: detail.into(),
+            brief: None,
+            reasons: None,
+            errors: None,
+            header: None,
+            request_id: String::new(),
+            shape: Shape::default(),
+        }
+    }
+
+    fn brief(mut self, sentence: impl Into<String>) -> Self {
+        self.brief = Some(sentence.into());
+        self
     }
 
     fn reasons(mut self, reasons: Value) -> Self {
@@ -98,14 +134,18 @@ impl Problem {
         self.header(header::RETRY_AFTER, &seconds.to_string())
     }
 
-    pub(super) fn with_request_id(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.request_id);
+    pub(super) fn complete(mut self, request_id: &str, shape: Shape) -> Self {
+        request_id.clone_into(&mut self.request_id);
+        self.shape = shape;
         self
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn body(&mut self) -> (Value, &'static str) {
+        if self.shape == Shape::Container {
+            let message = self.brief.as_ref().unwrap_or(&self.detail);
+            let body = json!({"code": self.code, "message": message, "Code": self.code, "Message": message});
+            return (body, "application/json");
+        }
         let mut body = json!({
             "type": format!("urn:hallpass:problem:{}", self.code),
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -114,14 +154,21 @@ impl IntoResponse for Problem {
             "detail": self.detail,
             "request_id": self.request_id,
         });
-        for (member, value) in [("reasons", self.reasons), ("errors", self.errors)] {
+        for (member, value) in [("reasons", self.reasons.take()), ("errors", self.errors.take())] {
             if let Some(value) = value {
                 body[member] = value;
             }
         }
+        (body, "application/problem+json")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
+        let (body, media_type) = self.body();
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.header);
         response
@@ -152,7 +199,8 @@ impl Error {
             Self::NotJson(fault) => Problem::new(400, "invalid_request", format!("The body is not JSON: {fault}.")),
             Self::NotUtf8 => Problem::new(400, "invalid_request", "The body is not UTF-8 text."),
             Self::Invalid(faults) => Problem::new(422, "invalid_request", "The request has faults; errors names each.")
-                .errors(json!(faults.0)),
+                .errors(json!(faults.0))
+                .brief(tidy(&format!("The request has faults: {faults}."))),
             Self::File(faults) => Problem::new(
                 422,
                 "invalid_request",
@@ -214,7 +262,7 @@ impl Error {
                         aws_words.as_deref().unwrap_or("-")
                     ));
                 }
-                error
+                &**error
             }
             Self::Access(error) => error,
             Self::Evidence(error) => error,
@@ -274,7 +322,7 @@ fn issue(error: &IssueError) -> Problem {
         }
         IssueError::Broken => Problem::new(503, code, "The issuance broke off; nothing was released.").retry_after(5),
         IssueError::AuditUnavailable => audit_unavailable(),
-        IssueError::Store(_) | IssueError::Stale | IssueError::Busy => store_unavailable(),
+        IssueError::Store(_) | IssueError::Stale(_) | IssueError::Busy => store_unavailable(),
     }
 }
 
@@ -290,7 +338,9 @@ fn refused(refusal: &Refusal, code: &'static str) -> Problem {
             } else {
                 "No grant of yours allows this role now, or there is no such role; reasons names what fails in your own grants."
             };
-            Problem::new(403, code, detail).reasons(json!(reasons))
+            let brief =
+                "No grant of yours allows this role now, or there is no such role; POST /v1/explain says what fails.";
+            Problem::new(403, code, detail).reasons(json!(reasons)).brief(brief)
         }
         Refusal::DurationTooLong { limit, seconds } => {
             let mut problem = Problem::new(422, code, sentence(&refusal.to_string()));
@@ -311,7 +361,9 @@ fn sts(error: &StsError, code: &'static str) -> Problem {
     let mut problem = match &error.problem {
         StsProblem::Refused(missing) => {
             let sentences: Vec<&str> = missing.iter().map(|missing| missing.sentence()).collect();
+            let words: Vec<&str> = missing.iter().map(|missing| missing.words()).collect();
             Problem::new(502, code, format!("AWS refused to let the broker assume the role. {}", sentences.join(" ")))
+                .brief(format!("AWS refused to let the broker assume the role; look at {}.", words.join(", ")))
         }
         StsProblem::PolicyMalformed => Problem::new(
             502,
@@ -332,9 +384,11 @@ fn sts(error: &StsError, code: &'static str) -> Problem {
         }
     };
     if let Some(id) = &error.request_id {
-        problem.detail.push_str(" STS request id: ");
-        problem.detail.push_str(id);
-        problem.detail.push('.');
+        for text in [Some(&mut problem.detail), problem.brief.as_mut()].into_iter().flatten() {
+            text.push_str(" STS request id: ");
+            text.push_str(id);
+            text.push('.');
+        }
     }
     problem
 }
@@ -384,6 +438,17 @@ fn audit_unavailable() -> Problem {
     .retry_after(5)
 }
 
+/// Names that a caller invented can be as long as they like, and break the line of a log.
+fn tidy(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let mut tidy = text.replace(char::is_control, "\u{fffd}");
+    if tidy.len() > LONGEST {
+        tidy.truncate(tidy.floor_char_boundary(LONGEST - 4));
+        tidy.push_str("….");
+    }
+    tidy
+}
+
 /// A sentence of an inner room as one of ours: with a capital and a full stop.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
@@ -416,7 +481,13 @@ macro_rules! from {
         })+
     };
 }
-from!(AuthError => Auth, Faults => Invalid, IssueError => Issue, AccessError => Access, EvidenceError => Evidence);
+from!(AuthError => Auth, Faults => Invalid, Arc<IssueError> => Issue, AccessError => Access, EvidenceError => Evidence);
+
+impl From<IssueError> for Error {
+    fn from(error: IssueError) -> Self {
+        Self::Issue(error.into())
+    }
+}
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {

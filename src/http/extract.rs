@@ -7,14 +7,14 @@ use crate::{
     app::App,
     audit::{Actor, Kind},
     broker,
-    identity::{AuthError, AuthFault, Caller, Door, bearer_token},
+    identity::{AuthError, AuthFault, Caller, Door, bearer_token, verbatim_token},
     input::{Faults, parse_json, read},
-    model::Invalid,
+    model::{AccountRef, Invalid, RoleName, RoleRef},
 };
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
 };
 use deserr::Deserr;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -45,7 +45,7 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let who = authenticate(parts, app).await?;
+        let Known(who) = Known::from_request_parts(parts, app).await?;
         if who.caller.opens(Door::Api) { Ok(who) } else { Err(Error::ContainerOnly) }
     }
 }
@@ -58,14 +58,45 @@ impl FromRequestParts<App> for Known {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        authenticate(parts, app).await.map(Self)
+        let found = find_caller(app, bearer_token(authorization(&parts.headers))).await;
+        authenticate(parts, app, found).await.map(Self)
     }
 }
 
-/// Makes the caller out, counts them, and puts a failure on record.
-async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, Error> {
+/// Any caller who could be made out, by a header that may hold the token and nothing else: what the container-credentials
+/// protocol sends, and no other request may.
+#[derive(Debug)]
+pub(super) struct Verbatim(pub(super) Authenticated);
+
+impl FromRequestParts<App> for Verbatim {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        // Where GET hands something out, HEAD would have it made and thrown away.
+        if parts.method == Method::HEAD {
+            return Err(Error::MethodNotAllowed);
+        }
+        let found = find_caller(app, verbatim_token(authorization(&parts.headers))).await;
+        authenticate(parts, app, found).await.map(Self)
+    }
+}
+
+fn authorization(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes)
+}
+
+async fn find_caller(app: &App, token: Result<&str, AuthError>) -> Result<Arc<Caller>, AuthError> {
+    app.identity.caller_from_bearer(token?).await
+}
+
+/// Counts whoever has been made out, and puts a failure on record.
+async fn authenticate(
+    parts: &Parts,
+    app: &App,
+    found: Result<Arc<Caller>, AuthError>,
+) -> Result<Authenticated, Error> {
     let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
-    match find_caller(app, &parts.headers).await {
+    match found {
         Ok(caller) => {
             let _ = arrival.caller.set(caller.clone());
             arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
@@ -90,12 +121,6 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, Error> 
             Err(error.into())
         }
     }
-}
-
-async fn find_caller(app: &App, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
-    let lines = headers.get_all(header::AUTHORIZATION);
-    let token = bearer_token(lines.iter().map(header::HeaderValue::as_bytes))?;
-    app.identity.caller_from_bearer(token).await
 }
 
 /// Folded by the recorder: nobody fills the disk from outside.
@@ -218,6 +243,27 @@ impl<T: FromStr<Err = Invalid>> FromRequestParts<App> for Named<T> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let Path(name): Path<String> = Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
         name.parse().map(Self).map_err(|_| Error::NotFound)
+    }
+}
+
+/// A role as two segments of a path name it, decoded: its account by alias or number, and its name.
+#[derive(Debug)]
+pub(super) struct RoleInPath(pub(super) RoleRef);
+
+impl FromRequestParts<App> for RoleInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let Path((account, role)): Path<(String, String)> =
+            Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
+        let mut faults = Faults::default();
+        let mut note = |place: &str, fault: Invalid| faults.push(place, format!("expected {fault}"));
+        let account = AccountRef::parse(&account).map_err(|fault| note("/account", fault));
+        let role = RoleName::parse(&role).map_err(|fault| note("/role", fault));
+        match (account, role) {
+            (Ok(account), Ok(role)) => Ok(Self(RoleRef::Named(account, role))),
+            _ => Err(faults.into()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     address::client_address,
-    error::{Cause, Error, Problem},
+    error::{Cause, Error, Problem, Shape},
     limits::Limits,
     measure::Measured,
 };
@@ -47,6 +47,7 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let measured = Measured::begin(&app.metrics, pattern);
     let route = pattern.unwrap_or("-").to_owned();
+    let shape = Shape::of(request.uri().path());
     request.extensions_mut().insert(arrival);
 
     let mut response = run(&limits, request, next).await;
@@ -56,7 +57,7 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     let code = problem.as_ref().map(|problem| problem.code);
     let turned_away = problem.as_ref().is_some_and(|problem| problem.turned_away);
     if let Some(problem) = problem {
-        response = problem.with_request_id(&request_id).into_response();
+        response = problem.complete(&request_id, shape).into_response();
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(X_REQUEST_ID.clone(), value);

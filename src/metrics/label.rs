@@ -46,8 +46,10 @@ macro_rules! labels {
 labels! {
     /// How a request for credentials ended.
     Outcome, "outcome" {
-        /// The credentials went out.
+        /// New credentials went out.
         Issued = "issued",
+        /// Credentials of an issuance before went out once more.
+        Shared = "shared",
         /// The allowlist said no.
         Denied = "denied",
         /// Something else stood in the way.
@@ -126,6 +128,8 @@ labels! {
         Roles = "roles",
         /// `/v1/credentials`.
         Credentials = "credentials",
+        /// `/v1/container/{account}/{role}`.
+        Container = "container",
         /// `/v1/explain`.
         Explain = "explain",
         /// `/v1/allowlist`.

@@ -5,6 +5,7 @@
 mod api;
 mod aws;
 mod changes;
+mod container;
 mod crash;
 mod credentials;
 #[cfg(feature = "demo")]
@@ -16,6 +17,7 @@ mod limits;
 mod metrics;
 mod openapi;
 mod outage;
+mod protocol;
 mod reading;
 mod recorder;
 mod replicas;

@@ -130,6 +130,7 @@ async fn each_end_of_a_request_is_counted(db: &TestDb) {
     hallpass_issuance_errors_total{code="audit_unavailable"} 0
     hallpass_issuance_errors_total{code="store_unavailable"} 0
     hallpass_issuances_total{outcome="issued"} 1
+    hallpass_issuances_total{outcome="shared"} 0
     hallpass_issuances_total{outcome="denied"} 1
     hallpass_issuances_total{outcome="failed"} 1
     hallpass_issuances_total{outcome="unknown"} 0

@@ -42,6 +42,21 @@ impl Moto {
         run(aws(&self.programs, &self.home, &self.url).envs(environment.iter().copied()).args(arguments))
     }
 
+    /// As [`Moto::aws`], for what must fail; what it says of it.
+    pub(crate) fn failing_aws(&self, environment: &[(&str, &str)], arguments: &[&str]) -> String {
+        let mut command = aws(&self.programs, &self.home, &self.url);
+        let output = command.envs(environment.iter().copied()).args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Runs a program in Python, where the `aws` command has its libraries; what it prints.
+    pub(crate) fn python(&self, environment: &[(&str, &str)], program: &str) -> String {
+        let mut command = isolated(&self.programs.join("python"), &self.home);
+        command.env("AWS_ENDPOINT_URL", &self.url).envs(environment.iter().copied());
+        run(command.args(["-c", program]))
+    }
+
     /// Makes a role in the account that moto derives from the credentials, and returns its ARN.
     pub(crate) fn add_role(&self, name: &str) -> String {
         let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},
