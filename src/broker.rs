@@ -47,6 +47,8 @@ pub struct Issued {
     pub credentials: Released,
     /// The role.
     pub role: RoleArn,
+    /// What people call its account: the alias, else the id.
+    pub account: String,
     /// The source identity that was sent.
     pub source_identity: Option<SourceIdentity>,
     /// What was permitted.
@@ -212,7 +214,7 @@ impl Inner {
         let receipt = self.recorder.conclude(event, intent).await?;
         let credentials = minted.release(receipt).map_err(|_| IssueError::Broken)?;
         let Issuance { role, source_identity, permit, .. } = issuance;
-        Ok(Issued { credentials, role, source_identity, permit })
+        Ok(Issued { credentials, role, account: account.label().to_owned(), source_identity, permit })
     }
 
     fn find_kept(&self, asker: &Asker, role: &RoleRef) -> Option<Arc<Kept>> {

@@ -16,6 +16,7 @@
 //! | [`metrics`] | every metric with its help and its closed labels, and their text for Prometheus |
 //! | [`allowlist`] | the file, the plan of its changes, and the pure decision |
 //! | [`template`] | what an account needs at AWS, written out of the allowlist as CloudFormation, Terraform or JSON |
+//! | [`format`] | credentials as text, quoted for each shell, the credentials file and `credential_process` |
 //! | [`audit`] | the event, its canonical bytes, the signed streams, their verification and export |
 //! | [`store`] | every SQL statement, written once for SQLite and PostgreSQL, and the migrations |
 //! | [`recorder`] | the only writer of the audit: group commit, one signature a commit, receipts |
@@ -31,7 +32,7 @@
 //! | `demo` | a simulated AWS and a simulated identity provider, for `hallpass demo` alone; a cargo feature, on by default |
 //! | [`cli`] | the command line, one file for each subcommand |
 //!
-//! The first seven are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
+//! The first nine are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
 //! `sts` alone, and no room below `http` knows a status code: each has a small closed error of its own, and
 //! `http/error.rs` turns every one of them into a status and a stable code.
 //!
@@ -92,6 +93,7 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod evidence;
+pub mod format;
 pub mod http;
 pub mod identity;
 pub mod input;

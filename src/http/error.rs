@@ -6,6 +6,7 @@ use crate::{
     allowlist::{FileFaults, Refusal},
     broker::IssueError,
     evidence::EvidenceError,
+    format::{Format, Unquotable, refusal},
     identity::{AuthError, AuthFault},
     input::Faults,
     model::{SessionPolicy, with_causes},
@@ -15,7 +16,7 @@ use crate::{
 };
 use axum::{
     Json,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -35,6 +36,7 @@ pub(super) enum Error {
     Invalid(Faults),
     File(FileFaults),
     PolicyTooLarge,
+    Unquotable(Unquotable),
     PreconditionRequired,
     BodyTooSlow(Duration),
     CallerLimited(ComeAgain),
@@ -97,9 +99,20 @@ impl Problem {
         self.header(header::RETRY_AFTER, &seconds.to_string())
     }
 
-    pub(super) fn with_request_id(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.request_id);
-        self
+    /// As the answer to a request of this name, for whoever reads this format.
+    pub(super) fn answer(mut self, request_id: &str, format: Format) -> Response {
+        request_id.clone_into(&mut self.request_id);
+        let Some(text) = refusal(format, self.status.as_u16(), self.code) else { return self.into_response() };
+        let content_type = HeaderValue::from_static(format.media_type());
+        let mut response = (self.status, text).into_response();
+        self.set_headers(response.headers_mut(), content_type);
+        response
+    }
+
+    fn set_headers(self, headers: &mut HeaderMap, content_type: HeaderValue) {
+        headers.insert(header::CONTENT_TYPE, content_type);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.header);
     }
 }
 
@@ -113,16 +126,13 @@ impl IntoResponse for Problem {
             "detail": self.detail,
             "request_id": self.request_id,
         });
-        for (member, value) in [("reasons", self.reasons), ("errors", self.errors)] {
+        for (member, value) in [("reasons", &self.reasons), ("errors", &self.errors)] {
             if let Some(value) = value {
-                body[member] = value;
+                body[member] = value.clone();
             }
         }
         let mut response = (self.status, Json(body)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.extend(self.header);
+        self.set_headers(response.headers_mut(), HeaderValue::from_static("application/problem+json"));
         response
     }
 }
@@ -158,6 +168,10 @@ impl Error {
                 let limit = format!("at most {} characters without white space", SessionPolicy::MAX_CHARS);
                 Problem::new(422, "session_policy_too_large", "The session policy is too large for AWS.")
                     .error_at("/session_policy", &limit)
+            }
+            Self::Unquotable(unquotable) => {
+                Problem::new(422, "invalid_request", "The credentials cannot be written in this format.")
+                    .error_at("/format", &unquotable.to_string())
             }
             Self::PreconditionRequired => Problem::new(
                 428,
@@ -402,7 +416,14 @@ macro_rules! from {
         })+
     };
 }
-from!(AuthError => Auth, Faults => Invalid, IssueError => Issue, AccessError => Access, EvidenceError => Evidence);
+from!(
+    AuthError => Auth,
+    Faults => Invalid,
+    Unquotable => Unquotable,
+    IssueError => Issue,
+    AccessError => Access,
+    EvidenceError => Evidence,
+);
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {

@@ -7,7 +7,7 @@ use super::{
     limits::Limits,
     measure::Measured,
 };
-use crate::{app::App, audit::Client, identity::Caller, model::UserAgent};
+use crate::{app::App, audit::Client, format::Format, identity::Caller, model::UserAgent};
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
@@ -45,6 +45,7 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     let method = request.method().clone();
     // The pattern, never the path itself: a path may hold what somebody put there by mistake.
     let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let format = format_of_errors(pattern, request.uri().query());
     let measured = Measured::begin(&app.metrics, pattern);
     let route = pattern.unwrap_or("-").to_owned();
     request.extensions_mut().insert(arrival);
@@ -56,7 +57,7 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     let code = problem.as_ref().map(|problem| problem.code);
     let turned_away = problem.as_ref().is_some_and(|problem| problem.turned_away);
     if let Some(problem) = problem {
-        response = problem.with_request_id(&request_id).into_response();
+        response = problem.answer(&request_id, format);
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(X_REQUEST_ID.clone(), value);
@@ -76,6 +77,14 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
         tracing::info!(request_id, %method, route, status, code, principal = caller, ip, milliseconds, "request");
     }
     response
+}
+
+/// Whoever may have a shell run the answer gets no other form of error, whatever fails. That the parameter is right is for
+/// the handler to see.
+fn format_of_errors(pattern: Option<&str>, query: Option<&str>) -> Format {
+    let query = query.filter(|_| pattern == Some("/v1/credentials")).unwrap_or_default();
+    let given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "format");
+    given.filter_map(|(_, value)| Format::parse(&value).ok()).find(|format| *format != Format::Json).unwrap_or_default()
 }
 
 /// Whether the process lives and can issue is told at any time.
