@@ -3,6 +3,7 @@
 //! Nothing else issues credentials, and nothing here can release any without a receipt. Must never hold a database
 //! transaction open while AWS is awaited.
 
+mod console;
 mod error;
 mod events;
 
@@ -10,12 +11,12 @@ pub use error::IssueError;
 
 use crate::{
     allowlist::{Ask, Asker, Candidates, Explanation, Permit, Refusal, decide, explain},
-    audit::{Actor, Purpose},
+    audit::{Actor, Event, Purpose},
     clock::Clock,
     identity::Caller,
     metrics::{Metrics, Outcome},
     model::{IssuanceId, Principal, RoleArn, RoleRef, SessionName, SourceIdentity},
-    recorder::{RecordError, Recorder},
+    recorder::{Intent, RecordError, Recorder},
     store::{Store, StoreError},
     sts::{AssumeRole, Minted, Released, Sts},
 };
@@ -70,6 +71,20 @@ struct Inner {
     kept: Cache<(Principal, RoleRef), Arc<Kept>>,
 }
 
+/// Credentials that are minted and locked up, and what is needed to put their outcome on record.
+#[derive(Debug)]
+struct Obtained {
+    requested: Event,
+    intent: Intent,
+    minted: Minted,
+    role: RoleArn,
+    account: String,
+    source_identity: Option<SourceIdentity>,
+    permit: Permit,
+    /// Whether AWS cuts the session at an hour.
+    chained: bool,
+}
+
 /// What the allowlist said about one principal in these groups, and one role.
 #[derive(Debug)]
 struct Kept {
@@ -97,8 +112,17 @@ impl Broker {
     /// Runs in a task of its own: a client that hangs up takes its answer away, not the issuance.
     pub async fn issue(&self, caller: Arc<Caller>, actor: Actor, request: Request) -> Result<Issued, IssueError> {
         let inner = self.0.clone();
+        self.run(async move { inner.issue(&caller, &actor, &request).await }).await
+    }
+
+    /// Goes through with it whoever still waits, and counts how it ends.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, IssueError>> + Send + 'static,
+    ) -> Result<T, IssueError> {
+        let inner = self.0.clone();
         let issuing = self.0.tracker.spawn(async move {
-            let ended = inner.issue(&caller, &actor, &request).await;
+            let ended = work.await;
             inner.count(&ended);
             ended
         });
@@ -117,7 +141,7 @@ impl Broker {
 }
 
 impl Inner {
-    fn count(&self, ended: &Result<Issued, IssueError>) {
+    fn count<T>(&self, ended: &Result<T, IssueError>) {
         match ended {
             Ok(_) => self.metrics.issued(),
             Err(error @ IssueError::Refused(_)) => self.metrics.not_issued(Outcome::Denied, error.label()),
@@ -126,6 +150,16 @@ impl Inner {
     }
 
     async fn issue(&self, caller: &Caller, actor: &Actor, request: &Request) -> Result<Issued, IssueError> {
+        let Obtained { requested, intent, minted, role, account, source_identity, permit, .. } =
+            self.obtain(caller, actor, request).await?;
+        let event = events::issued(&self.clock, requested, minted.facts());
+        let receipt = self.recorder.conclude(event, intent).await?;
+        let credentials = minted.release(receipt).map_err(|_| IssueError::Broken)?;
+        Ok(Issued { credentials, role, account, source_identity, permit })
+    }
+
+    /// As far as the credentials that nobody has yet.
+    async fn obtain(&self, caller: &Caller, actor: &Actor, request: &Request) -> Result<Obtained, IssueError> {
         let id = IssuanceId::new(self.clock.new_id());
         let chained = self.chained()?;
         let asker = asker(caller, actor);
@@ -146,7 +180,7 @@ impl Inner {
             if fresh {
                 self.kept.insert((asker.principal.clone(), request.role.clone()), grounds.clone());
             }
-            match self.go_through(id, actor, request, &grounds.candidates, permit).await {
+            match self.go_through(id, actor, request, &grounds.candidates, permit, chained).await {
                 Err(IssueError::Stale) => {}
                 done => return done,
             }
@@ -162,7 +196,7 @@ impl Inner {
         }
     }
 
-    /// From the intent to the release, for a permit that still stands when the intent is written.
+    /// From the intent to the call, for a permit that still stands when the intent is written.
     async fn go_through(
         &self,
         id: IssuanceId,
@@ -170,7 +204,8 @@ impl Inner {
         request: &Request,
         candidates: &Candidates,
         permit: Permit,
-    ) -> Result<Issued, IssueError> {
+        chained: bool,
+    ) -> Result<Obtained, IssueError> {
         let Some((account, role)) = &candidates.role else { return Err(IssueError::Stale) };
         let principal = &actor.principal;
         let issuance = Issuance {
@@ -210,11 +245,9 @@ impl Inner {
                 return Err(failure);
             }
         };
-        let event = events::issued(&self.clock, requested, minted.facts());
-        let receipt = self.recorder.conclude(event, intent).await?;
-        let credentials = minted.release(receipt).map_err(|_| IssueError::Broken)?;
         let Issuance { role, source_identity, permit, .. } = issuance;
-        Ok(Issued { credentials, role, account: account.label().to_owned(), source_identity, permit })
+        let account = account.label().to_owned();
+        Ok(Obtained { requested, intent, minted, role, account, source_identity, permit, chained })
     }
 
     fn find_kept(&self, asker: &Asker, role: &RoleRef) -> Option<Arc<Kept>> {

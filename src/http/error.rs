@@ -12,7 +12,7 @@ use crate::{
     model::{SessionPolicy, with_causes},
     recorder::RecordError,
     store::StoreError,
-    sts::{StsError, StsProblem},
+    sts::{SignInProblem, StsError, StsProblem},
 };
 use axum::{
     Json,
@@ -274,6 +274,7 @@ fn issue(error: &IssueError) -> Problem {
                 .error_at("/session_policy", "expected a shorter policy: AWS packs it together with the session tags")
         }
         IssueError::Sts(error) => sts(error, code),
+        IssueError::SignIn(error) => sign_in(error.problem, code),
         IssueError::NoTurn(reason) => {
             Problem::new(503, code, format!("AWS was not asked: {reason}. Nothing was released.")).retry_after(2)
         }
@@ -342,6 +343,31 @@ fn sts(error: &StsError, code: &'static str) -> Problem {
         problem.detail.push('.');
     }
     problem
+}
+
+fn sign_in(problem: SignInProblem, code: &'static str) -> Problem {
+    match problem {
+        SignInProblem::Refused(status) => Problem::new(
+            502,
+            code,
+            format!(
+                "AWS's sign-in service refused to sign the role in (status {status}); nothing was released. Is [aws] region one of the role's partition?"
+            ),
+        ),
+        SignInProblem::Throttled => {
+            Problem::new(503, code, "AWS's sign-in service throttles the broker at the moment; nothing was released.")
+                .retry_after(2)
+        }
+        SignInProblem::Unavailable(what) => {
+            let detail = format!("AWS's sign-in service gave no usable answer ({what}); nothing was released.");
+            Problem::new(503, code, detail).retry_after(5)
+        }
+        SignInProblem::Unknown => {
+            let detail = "This partition's sign-in service is not known: whoever runs Hallpass must set [aws] signin_url \
+                          to https://signin.<its domain>.";
+            Problem::new(503, code, detail).retry_after(600)
+        }
+    }
 }
 
 fn access(error: &AccessError) -> Problem {

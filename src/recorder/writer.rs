@@ -209,7 +209,7 @@ impl Writer {
         let fine = result.is_ok() || matches!(result, Err(StoreError::Refused(_)) if entries.len() > 1);
         self.healthy.store(fine, Ordering::Relaxed);
         if let (Err(_), Some(attempted)) = (&result, attempted) {
-            let released = entries.iter().filter(|entry| entry.event.kind == Kind::CredentialsIssued);
+            let released = entries.iter().filter(|entry| entry.event.kind.releases());
             let dropped = released.map(|entry| entry.event.clone()).collect();
             self.doubt(Doubt { attempted, dropped, paid: 0 });
         }
@@ -472,7 +472,7 @@ fn push_entries(
 
 /// The same event as a `credentials.failed`: whatever was minted was not released.
 fn failed(mut event: Event, code: &'static str) -> Event {
-    if event.kind == Kind::CredentialsIssued {
+    if event.kind.releases() {
         event.code = Some(code);
     }
     event.kind = Kind::CredentialsFailed;

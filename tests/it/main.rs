@@ -21,6 +21,7 @@ mod recorder;
 mod replicas;
 mod schema;
 mod secrets;
+mod shells;
 #[cfg(feature = "demo")]
 mod simulated_aws;
 mod stop;

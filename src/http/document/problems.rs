@@ -90,7 +90,7 @@ const AUTHENTICATED: [&str; 6] =
 const BODY: [&str; 4] = ["invalid_request", "request_timeout", "too_large", "unsupported_media_type"];
 
 /// What an operation can fail with by what it does, beside what it takes.
-const OWN: [(&str, &[&str]); 14] = [
+const OWN: [(&str, &[&str]); 15] = [
     (
         "issueCredentials",
         &[
@@ -99,6 +99,18 @@ const OWN: [(&str, &[&str]); 14] = [
             "reason_required",
             "session_policy_fixed",
             "session_policy_too_large",
+            "sts_refused",
+            "sts_throttled",
+            "sts_unavailable",
+            "store_unavailable",
+        ],
+    ),
+    (
+        "signIn",
+        &[
+            "not_allowed",
+            "duration_too_long",
+            "reason_required",
             "sts_refused",
             "sts_throttled",
             "sts_unavailable",
