@@ -5,6 +5,7 @@
 mod api;
 mod aws;
 mod changes;
+mod console;
 mod crash;
 mod credentials;
 #[cfg(feature = "demo")]

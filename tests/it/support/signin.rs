@@ -89,12 +89,12 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     };
     let mood = shared.mood.lock().unwrap().clone();
     let status = |status| StatusCode::from_u16(status).unwrap();
-    let endless = || futures_util::stream::repeat(Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 64 * 1024])));
+    let piece = || Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 64 * 1024]));
     match mood {
         Mood::Normal => format!(r#"{{"SigninToken":"fake-signin-token+/={number:06}"}}"#).into_response(),
         Mood::Says(code, body) => (status(code), body).into_response(),
         Mood::Sends(code, to) => (status(code), [("location", to)]).into_response(),
-        Mood::Huge => Body::from_stream(endless()).into_response(),
+        Mood::Huge => Body::from_stream(futures_util::stream::repeat_with(piece)).into_response(),
         Mood::Silent => std::future::pending().await,
         Mood::Stalls => Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>()).into_response(),
     }
