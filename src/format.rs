@@ -13,7 +13,7 @@ pub use refusal::refusal;
 
 use crate::model::Invalid;
 use serde::Serialize;
-use shell::Shell;
+use shell::Syntax;
 use utoipa::ToSchema;
 
 /// Credentials, and where they come from.
@@ -109,10 +109,10 @@ impl Format {
             Self::Json => Ok(json(credentials)),
             Self::Process => Ok(json(&Process::of(credentials)) + "\n"),
             Self::Ini => ini(credentials),
-            Self::Env => shell::assign(Shell::Posix, &variables(credentials)),
-            Self::Fish => shell::assign(Shell::Fish, &variables(credentials)),
-            Self::PowerShell => shell::assign(Shell::PowerShell, &variables(credentials)),
-            Self::Cmd => shell::assign(Shell::Cmd, &variables(credentials)),
+            Self::Env => shell::assign(Syntax::Posix, &variables(credentials)),
+            Self::Fish => shell::assign(Syntax::Fish, &variables(credentials)),
+            Self::PowerShell => shell::assign(Syntax::PowerShell, &variables(credentials)),
+            Self::Cmd => shell::assign(Syntax::Cmd, &variables(credentials)),
         }
     }
 }

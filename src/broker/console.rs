@@ -40,9 +40,9 @@ impl Inner {
         let began = Instant::now();
         let Obtained { requested, intent, minted, permit, chained, .. } = self.obtain(caller, actor, request).await?;
         let facts = minted.facts().clone();
-        let seconds = (!chained).then(|| permit.duration);
+        let granted = (!chained).then_some(permit.duration);
         let patience = BEFORE_THE_ROW.saturating_sub(began.elapsed());
-        let link = match self.sts.link(minted, seconds, destination, patience).await {
+        let link = match self.sts.link(minted, granted, destination, patience).await {
             Ok(link) => link,
             Err(error) => {
                 let failure = IssueError::from(error);

@@ -1,8 +1,8 @@
 use super::Unquotable;
 
-/// Who reads the assignments.
+/// By whose rules the assignments are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shell {
+pub(super) enum Syntax {
     Posix,
     Fish,
     PowerShell,
@@ -13,20 +13,20 @@ pub(super) enum Shell {
 const CMD_LINE: usize = 8191;
 
 /// One line for each variable, which sets it for this shell and what it starts.
-pub(super) fn assign(shell: Shell, variables: &[(&str, &str)]) -> Result<String, Unquotable> {
-    variables.iter().map(|(name, value)| line(shell, name, value)).collect()
+pub(super) fn assign(syntax: Syntax, variables: &[(&str, &str)]) -> Result<String, Unquotable> {
+    variables.iter().map(|(name, value)| line(syntax, name, value)).collect()
 }
 
-fn line(shell: Shell, name: &str, value: &str) -> Result<String, Unquotable> {
+fn line(syntax: Syntax, name: &str, value: &str) -> Result<String, Unquotable> {
     // A line break would end the line where lines are read one by one; no shell has a use for the rest.
     if value.chars().any(char::is_control) {
         return Err(Unquotable);
     }
-    match shell {
-        Shell::Posix => Ok(format!("export {name}='{}'\n", value.replace('\'', r"'\''"))),
-        Shell::Fish => Ok(format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'"))),
-        Shell::PowerShell => Ok(format!("$env:{name} = '{}'\n", doubled(value))),
-        Shell::Cmd => {
+    match syntax {
+        Syntax::Posix => Ok(format!("export {name}='{}'\n", value.replace('\'', r"'\''"))),
+        Syntax::Fish => Ok(format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'"))),
+        Syntax::PowerShell => Ok(format!("$env:{name} = '{}'\n", doubled(value))),
+        Syntax::Cmd => {
             // At the prompt nothing quotes a percent sign, nor an exclamation mark under `cmd /v:on`; a quotation mark
             // ends the quoting of what comes after it; and what is no ASCII depends on the code page.
             let line = format!("set \"{name}={value}\"\r\n");

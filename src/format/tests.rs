@@ -1,6 +1,6 @@
 use super::{Credentials, Format, Unquotable, refusal, shell};
 use proptest::prelude::*;
-use shell::Shell;
+use shell::Syntax;
 
 const PLAIN: Credentials<'_> = Credentials {
     issuance_id: "019b7ca9-8c88-7000-8000-000000000001",
@@ -124,14 +124,14 @@ fn a_refusal_says_nothing_but_its_code() {
 }
 
 /// What a shell makes of the one assignment in a line, by its own rules.
-fn read_back(shell: Shell, line: &str) -> Option<String> {
+fn read_back(shell: Syntax, line: &str) -> Option<String> {
     match shell {
-        Shell::Posix => {
+        Syntax::Posix => {
             let words = shlex::split(line)?;
             let [export, assignment] = &words[..] else { return None };
             (export == "export").then(|| assignment.strip_prefix("X=").map(str::to_owned))?
         }
-        Shell::Fish => {
+        Syntax::Fish => {
             let mut rest = line.strip_prefix("set -gx X '")?.strip_suffix("'\n")?.chars();
             let mut value = String::new();
             while let Some(c) = rest.next() {
@@ -143,7 +143,7 @@ fn read_back(shell: Shell, line: &str) -> Option<String> {
             }
             Some(value)
         }
-        Shell::PowerShell => {
+        Syntax::PowerShell => {
             let quote = |c: &char| "'‘’‚‛".contains(*c);
             let mut rest = line.strip_prefix("$env:X = '")?.strip_suffix("'\n")?.chars();
             let mut value = String::new();
@@ -156,7 +156,7 @@ fn read_back(shell: Shell, line: &str) -> Option<String> {
             Some(value)
         }
         // Between the quotation marks every character but the three stands for itself.
-        Shell::Cmd => {
+        Syntax::Cmd => {
             let value = line.strip_prefix("set \"X=")?.strip_suffix("\"\r\n")?;
             (!value.contains(['"', '%', '!', '\n'])).then(|| value.to_owned())
         }
@@ -166,10 +166,10 @@ fn read_back(shell: Shell, line: &str) -> Option<String> {
 proptest! {
     #[test]
     fn a_shell_reads_what_was_written(value in r#"([!-~ ]|['"$`\\%!‘’‚‛é\n\u{0}]){0,40}"#) {
-        for shell in [Shell::Posix, Shell::Fish, Shell::PowerShell, Shell::Cmd] {
+        for shell in [Syntax::Posix, Syntax::Fish, Syntax::PowerShell, Syntax::Cmd] {
             match shell::assign(shell, &[("X", &value)]) {
                 Ok(line) => prop_assert_eq!(read_back(shell, &line), Some(value.clone()), "{:?} {}", shell, line),
-                Err(Unquotable) => prop_assert!(shell == Shell::Cmd || value.contains(['\n', '\0'])),
+                Err(Unquotable) => prop_assert!(shell == Syntax::Cmd || value.contains(['\n', '\0'])),
             }
         }
     }

@@ -31,11 +31,13 @@ struct SignIn {
 
 /// Credentials, in this service's form.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Session {
-    session_id: String,
-    session_key: String,
-    session_token: String,
+    #[serde(rename = "sessionId")]
+    id: String,
+    #[serde(rename = "sessionKey")]
+    key: String,
+    #[serde(rename = "sessionToken")]
+    token: String,
 }
 
 impl SignIns {
@@ -88,11 +90,11 @@ impl Aws {
             Some(_) => return Err("SessionDuration is not 900 to 43200.\n"),
         };
         let session = parameters.find("Session").and_then(|text| serde_json::from_str::<Session>(text).ok());
-        let Session { session_id, session_key, session_token } = session.ok_or("Session is malformed.\n")?;
-        let login = self.logins.find(&session_id, Some(session_token.as_bytes()));
+        let Session { id, key, token } = session.ok_or("Session is malformed.\n")?;
+        let login = self.logins.find(&id, Some(token.as_bytes()));
         let now = self.clock.now();
         let goes_on = |login: &Arc<Login>| login.ends.is_some_and(|ends| ends > now);
-        let login = login.ok().filter(|login| goes_on(login) && login.keys.secret_access_key.expose() == session_key);
+        let login = login.ok().filter(|login| goes_on(login) && login.keys.secret_access_key.expose() == key);
         let login = login.ok_or("The credentials are no session's.\n")?;
         let mut bytes = [0; 96];
         fill_random(&mut bytes);

@@ -36,11 +36,13 @@ pub struct ReleasedLink(MintedLink);
 
 /// The form in which the sign-in service takes credentials.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Session<'a> {
-    session_id: &'a str,
-    session_key: &'a str,
-    session_token: &'a str,
+    #[serde(rename = "sessionId")]
+    id: &'a str,
+    #[serde(rename = "sessionKey")]
+    key: &'a str,
+    #[serde(rename = "sessionToken")]
+    token: &'a str,
 }
 
 impl Minted {
@@ -55,9 +57,9 @@ impl Minted {
         clock: &Clock,
     ) -> Result<MintedLink, SignInError> {
         let session = Session {
-            session_id: &self.facts.access_key_id,
-            session_key: self.secret_access_key.expose(),
-            session_token: self.session_token.expose(),
+            id: &self.facts.access_key_id,
+            key: self.secret_access_key.expose(),
+            token: self.session_token.expose(),
         };
         let session = Zeroizing::new(serde_json::to_string(&session).unwrap_or_default());
         let token = service.token(&session, granted, patience).await?;
