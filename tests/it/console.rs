@@ -13,6 +13,12 @@ use crate::support::{
     sts::Behaviour,
     until,
 };
+use hallpass::{
+    audit::{Event, Kind},
+    model::{IssuanceId, RoleArn, SessionDuration, SessionName, Tags},
+    recorder::Receipt,
+    sts::{AssumeRole, MintedLink},
+};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -27,6 +33,7 @@ on_both!(
     each_fault_of_the_sign_in_service_is_told_and_recorded,
     a_link_whose_row_is_missing_is_nobodys,
     a_link_is_in_no_log_and_no_row,
+    a_receipt_opens_its_own_link_alone,
 );
 
 /// The parameters of a link.
@@ -289,4 +296,41 @@ async fn a_link_is_in_no_log_and_no_row(db: &TestDb) {
             assert!(!text.contains(secret.as_str()), "{secret}");
         }
     }
+}
+
+/// A link that is locked up, and the receipt for it.
+async fn minted_link(test: &TestApp) -> (MintedLink, Receipt) {
+    let (app, clock) = (&test.app, &test.clock);
+    let event = |kind| Event::new(kind, clock.new_id(), clock.now());
+    let id = IssuanceId::new(clock.new_id());
+    let intent = app.recorder.intend(event(Kind::CredentialsRequested), id, 1).await.unwrap();
+    let role = RoleArn::parse("arn:aws:iam::444455556666:role/Plain").unwrap();
+    let call = AssumeRole {
+        role: &role,
+        session_name: &SessionName::parse("alice=1").unwrap(),
+        source_identity: None,
+        external_id: None,
+        duration: SessionDuration::from_seconds(900).unwrap(),
+        session_policy: None,
+        session_tags: &Tags::default(),
+    };
+    let turn = app.sts.turn(&role.account).await.unwrap();
+    let minted = app.sts.assume_role(&intent, turn, call).await.unwrap();
+    let home = app.sts.sign_in().unwrap().destination(None).unwrap();
+    let link = app.sts.link(minted, Some(call.duration), &home, Duration::from_secs(5)).await.unwrap();
+    (link, app.recorder.conclude(event(Kind::ConsoleIssued), intent).await.unwrap())
+}
+
+async fn a_receipt_opens_its_own_link_alone(db: &TestDb) {
+    let test = TestApp::start(db).await;
+    let ((one, of_one), (other, of_other)) = (minted_link(&test).await, minted_link(&test).await);
+    let shown = format!("{one:?}");
+    assert!(shown.contains("[redacted]") && !shown.contains("Token") && !shown.contains("federation"), "{shown}");
+    assert!(other.release(of_one).is_err());
+    assert!(one.release(of_other).is_err());
+    let (link, receipt) = minted_link(&test).await;
+    let link = link.release(receipt).unwrap();
+    assert!(link.address().expose().contains("SigninToken=fake-signin-token"), "{link:?}");
+    assert!(!format!("{link:?}").contains("Token"), "{link:?}");
+    test.close().await;
 }
