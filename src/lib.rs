@@ -65,6 +65,10 @@
 //! 9. [`Minted::release`](sts::Minted::release) takes the receipt and gives [`Released`](sts::Released) credentials, which the
 //!    handler turns into the answer.
 //!
+//! A console link takes the same way by [`Broker::sign_in`](broker::Broker::sign_in): what step 7 minted is turned in by
+//! [`Sts::link`](sts::Sts::link) for a [`MintedLink`](sts::MintedLink), step 8 writes `console.issued`, and the receipt
+//! makes it a [`ReleasedLink`](sts::ReleasedLink).
+//!
 //! Where a row cannot be written, the answer is 503, and the credentials are dropped and zeroed. An intent is also a row of
 //! the table `pending`, and the transaction that writes its outcome takes it away. Where none comes for two minutes,
 //! because the process died, the first replica to notice takes it and writes `credentials.unknown`; an outcome that comes
@@ -75,7 +79,8 @@
 //! No credentials leave without a row on disk. [`Minted`](sts::Minted) shows no secret; [`Released`](sts::Released) does,
 //! and is made by [`Minted::release`](sts::Minted::release) alone; that asks for the [`Receipt`](recorder::Receipt) of the
 //! same issuance; and a receipt is made by [`recorder`] alone, once its commit has been confirmed. All their fields are private: who
-//! breaks the order writes code that does not compile.
+//! breaks the order writes code that does not compile. [`MintedLink`](sts::MintedLink) and
+//! [`ReleasedLink`](sts::ReleasedLink) are the same for console links.
 //!
 //! # Rules of form
 //!

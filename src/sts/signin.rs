@@ -176,3 +176,19 @@ fn form(session: &str, granted: Option<SessionDuration>) -> String {
     }
     form.append_pair("Session", session).finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_time_nothing_is_sent() {
+        // Nobody listens there: a call would say so.
+        let service = SignIn::new(Some("http://127.0.0.1:1"), "eu-west-1", "https://hallpass.example.com");
+        let service = service.unwrap().unwrap();
+        for (patience, what) in [(499, "no time is left for it"), (500, "no answer in time")] {
+            let answer = service.token(&Zeroizing::default(), None, Duration::from_millis(patience)).await;
+            assert_eq!(answer.unwrap_err().problem, SignInProblem::Unavailable(what), "{patience}");
+        }
+    }
+}

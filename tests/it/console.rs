@@ -7,11 +7,14 @@ use crate::support::{
         TestApp, records_of, rows,
     },
     database::{TestDb, on_both},
+    issuer::{Alg, Issuer},
     log,
+    service::Plan,
     shown::{shown, snap},
     signin::{ANSWER_LIMIT, FakeSignIn, Mood},
-    sts::Behaviour,
+    sts::{Behaviour, FakeSts},
     until,
+    world::{ACCOUNT, allowlist},
 };
 use hallpass::{
     audit::{Event, Kind},
@@ -34,6 +37,7 @@ on_both!(
     a_link_whose_row_is_missing_is_nobodys,
     a_link_is_in_no_log_and_no_row,
     a_receipt_opens_its_own_link_alone,
+    a_partition_without_a_known_service_has_no_links,
 );
 
 /// The parameters of a link.
@@ -240,6 +244,16 @@ async fn each_fault_of_the_sign_in_service_is_told_and_recorded(db: &TestDb) {
         assert!(row["assumed_role_id"].as_str().unwrap().ends_with(&minted.session_name), "{row}");
         assert!(row["detail"]["problem"].as_str().unwrap().contains(problem), "{mood:.100?}: {row}");
     }
+    let measured = test.ask_metrics(reqwest::Method::GET, "/metrics").await.text;
+    for series in [
+        r#"hallpass_signin_errors_total{kind="refused"} 2"#,
+        r#"hallpass_signin_errors_total{kind="throttled"} 1"#,
+        r#"hallpass_signin_errors_total{kind="unavailable"} 16"#,
+        "hallpass_signin_call_duration_seconds_count 19",
+        r#"hallpass_issuances_total{outcome="failed"} 19"#,
+    ] {
+        assert!(measured.contains(series), "{series}: {measured}");
+    }
     assert_eq!(trap.asked().len(), 0, "nothing is sent on");
     assert!(test.signin.asked().iter().all(|asked| asked.address == "/federation"));
     assert_eq!(records_of(db, "console.issued").await.len(), 0);
@@ -333,4 +347,18 @@ async fn a_receipt_opens_its_own_link_alone(db: &TestDb) {
     assert!(link.address().expose().contains("SigninToken=fake-signin-token"), "{link:?}");
     assert!(!format!("{link:?}").contains("Token"), "{link:?}");
     test.close().await;
+}
+
+/// A service of its own, in a partition whose hosts nobody here knows.
+async fn a_partition_without_a_known_service_has_no_links(db: &TestDb) {
+    let (sts, issuer) = (FakeSts::start().await, Issuer::start(Alg::Es256).await);
+    sts.set_identity("arn:aws-iso:iam::999988887777:user/hallpass");
+    let plan = Plan::new(db, &issuer.url, &sts.url).with("HALLPASS_AWS__REGION", "us-iso-east-1");
+    let service = plan.with("HALLPASS_AWS__SIGNIN_URL", "https://login.example.gov").start().await;
+    let (alice, admin) = (issuer.person("alice@example.com", &[]), issuer.person("admin@example.com", &[]));
+    service.api.apply(&allowlist(ACCOUNT, &["ReadOnly"]), &admin).await;
+    let answer = service.api.post("/v1/console", &alice, &json!({"role": "prod/ReadOnly"})).await;
+    assert_eq!((answer.status, answer.code()), (503, "sts_unavailable"), "{answer:?}");
+    assert!(answer.text("detail").contains("set [aws] signin_url"), "{answer:?}");
+    assert_eq!(sts.requests().len(), 0);
 }
