@@ -12,14 +12,15 @@ use crate::{
     audit::Hash,
     broker::Broker,
     clock::Clock,
-    config::{Config, DatabaseUrl},
+    config::{Aws, Config, DatabaseUrl},
     evidence::Evidence,
     identity::{ApiTokens, Identity, IdentityError, IssuerConfig},
     metrics::Metrics,
     model::{IpNet, sha256},
+    outward::NoClient,
     recorder::{Recorder, Run},
     store::{Pending, Probe, Store, StoreError},
-    sts::Sts,
+    sts::{SignIn, Sts},
 };
 use serde_json::json;
 use std::{ops::Deref, sync::Arc, time::Duration};
@@ -63,6 +64,9 @@ pub enum BuildError {
     /// The issuers.
     #[error("the issuers cannot be asked: {0}")]
     Identity(#[from] IdentityError),
+    /// The sign-in service.
+    #[error("the sign-in service cannot be asked: {0}")]
+    SignIn(#[from] NoClient),
 }
 
 /// The rooms of one running service. One pointer: each request clones it several times.
@@ -120,7 +124,9 @@ impl App {
         let store = open_store(config)?;
         check_schema(&store).await?;
         let metrics = Metrics::new(&clock, config.issuers.iter().map(|issuer| &issuer.name));
-        let sts = sts.measured_by(metrics.clone());
+        let Aws { region, signin_url } = &config.aws;
+        let sign_in = SignIn::new(signin_url.as_deref(), region, &config.server.public_url)?;
+        let sts = sts.measured_by(metrics.clone()).signing_in_at(sign_in);
         let (recorder, writing) = start_recorder(config, &store, &clock, &metrics)?;
         recorder.open().await.map_err(|_| BuildError::Audit)?;
         let tracker = TaskTracker::new();

@@ -4,6 +4,7 @@
 //! Nothing else issues credentials, and nothing here can release any without a receipt. Must never hold a database
 //! transaction open while AWS is awaited.
 
+mod console;
 mod error;
 mod events;
 mod share;
@@ -13,12 +14,12 @@ pub use error::IssueError;
 
 use crate::{
     allowlist::{Ask, Asker, Candidates, Explanation, Permit, Refusal, decide, explain},
-    audit::{Actor, Purpose},
+    audit::{Actor, Event, Purpose},
     clock::Clock,
     identity::Caller,
     metrics::{Metrics, Outcome},
     model::{IssuanceId, Principal, RoleArn, RoleRef, SessionName, SourceIdentity},
-    recorder::{RecordError, Recorder},
+    recorder::{Intent, RecordError, Recorder},
     store::{Store, StoreError},
     sts::{AssumeRole, Minted, Released, Sts},
 };
@@ -51,6 +52,8 @@ pub struct Issued {
     pub credentials: Released,
     /// The role.
     pub role: RoleArn,
+    /// What people call its account: the alias, else the id.
+    pub account: String,
     /// The source identity that was sent.
     pub source_identity: Option<SourceIdentity>,
     /// What was permitted.
@@ -71,6 +74,18 @@ struct Inner {
     metrics: Metrics,
     kept: Cache<(Principal, RoleRef), Arc<Kept>>,
     shelf: Arc<Shelf>,
+}
+
+/// Credentials that are minted and locked up, and what is needed to put their outcome on record.
+#[derive(Debug)]
+struct Obtained {
+    requested: Event,
+    intent: Intent,
+    minted: Minted,
+    role: RoleArn,
+    account: String,
+    source_identity: Option<SourceIdentity>,
+    permit: Permit,
 }
 
 /// What the allowlist said about one principal in these groups, and one role.
@@ -101,8 +116,17 @@ impl Broker {
     /// Runs in a task of its own: a client that hangs up takes its answer away, not the issuance.
     pub async fn issue(&self, caller: Arc<Caller>, actor: Actor, request: Request) -> Result<Issued, IssueError> {
         let inner = self.0.clone();
+        self.run(async move { inner.issue(&caller, &actor, &request).await }).await
+    }
+
+    /// Goes through with it whoever still waits, and counts how it ends.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, IssueError>> + Send + 'static,
+    ) -> Result<T, IssueError> {
+        let inner = self.0.clone();
         let issuing = self.0.tracker.spawn(async move {
-            let ended = inner.issue(&caller, &actor, &request).await;
+            let ended = work.await;
             inner.count(ended.as_ref().map(|_| ()));
             ended
         });
@@ -137,8 +161,28 @@ impl Inner {
     }
 
     async fn issue(&self, caller: &Caller, actor: &Actor, request: &Request) -> Result<Issued, IssueError> {
+        let obtained = self.obtain(caller, actor, request, self.chained()?).await?;
+        self.release(obtained).await
+    }
+
+    /// Puts on record that the credentials go out, and lets them.
+    async fn release(&self, obtained: Obtained) -> Result<Issued, IssueError> {
+        let Obtained { requested, intent, minted, role, account, source_identity, permit } = obtained;
+        let event = events::issued(&self.clock, requested, minted.facts());
+        let receipt = self.recorder.conclude(event, intent).await?;
+        let credentials = minted.release(receipt).map_err(|_| IssueError::Broken)?;
+        Ok(Issued { credentials, role, account, source_identity, permit })
+    }
+
+    /// As far as the credentials that nobody has yet.
+    async fn obtain(
+        &self,
+        caller: &Caller,
+        actor: &Actor,
+        request: &Request,
+        chained: bool,
+    ) -> Result<Obtained, IssueError> {
         let id = IssuanceId::new(self.clock.new_id());
-        let chained = self.chained()?;
         let asker = asker(caller, actor);
         let mut revision = None;
         for _ in 0..DECISIONS {
@@ -188,7 +232,7 @@ impl Inner {
         }
     }
 
-    /// From the intent to the release, for a permit that still stands when the intent is written.
+    /// From the intent to the call, for a permit that still stands when the intent is written.
     async fn go_through(
         &self,
         id: IssuanceId,
@@ -196,7 +240,7 @@ impl Inner {
         request: &Request,
         candidates: &Candidates,
         permit: Permit,
-    ) -> Result<Issued, IssueError> {
+    ) -> Result<Obtained, IssueError> {
         let Some((account, role)) = &candidates.role else { return Err(IssueError::Broken) };
         let principal = &actor.principal;
         let issuance = Issuance {
@@ -236,11 +280,9 @@ impl Inner {
                 return Err(failure);
             }
         };
-        let event = events::issued(&self.clock, requested, minted.facts());
-        let receipt = self.recorder.conclude(event, intent).await?;
-        let credentials = minted.release(receipt).map_err(|_| IssueError::Broken)?;
         let Issuance { role, source_identity, permit, .. } = issuance;
-        Ok(Issued { credentials, role, source_identity, permit })
+        let account = account.label().to_owned();
+        Ok(Obtained { requested, intent, minted, role, account, source_identity, permit })
     }
 
     fn find_kept(&self, asker: &Asker, role: &RoleRef) -> Option<Arc<Kept>> {

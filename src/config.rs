@@ -123,6 +123,9 @@ pub struct Aws {
     /// The region whose STS endpoint is asked, `eu-west-1`. By default what `AWS_REGION` or `AWS_DEFAULT_REGION` says.
     #[deserr(try_from(&String) = address::parse_region -> Invalid, missing_field_error = no_region)]
     pub region: String,
+    /// Where console sign-in tokens are had: an origin. By default that of the region's partition, where it is known.
+    #[deserr(try_from(Option<String>) = address::parse_signin -> Invalid, default)]
+    pub signin_url: Option<String>,
 }
 
 /// `[access]`.

@@ -93,7 +93,7 @@ impl Demo {
     /// The `hallpass.toml` of the service.
     #[must_use]
     pub fn configuration(&self) -> String {
-        let (mark, listen, issuer) = (folder::MARK, self.listen, self.provider.issuer());
+        let (mark, listen, aws, issuer) = (folder::MARK, self.listen, self.aws, self.provider.issuer());
         format!(
             r#"{mark}
 [server]
@@ -104,6 +104,7 @@ url = "sqlite:hallpass.db"
 
 [aws]
 region = "{REGION}"
+signin_url = "http://{aws}"
 
 [access]
 admins = ["group:{admins}"]

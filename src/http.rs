@@ -26,6 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(document::frame())
         .routes(routes!(api::credentials::issue))
+        .routes(routes!(api::console::sign_in))
         .routes(routes!(api::container::hand_out))
         .routes(routes!(api::explain::explain))
         .routes(routes!(api::me::roles))

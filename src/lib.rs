@@ -16,10 +16,12 @@
 //! | [`metrics`] | every metric with its help and its closed labels, and their text for Prometheus |
 //! | [`allowlist`] | the file, the plan of its changes, and the pure decision |
 //! | [`template`] | what an account needs at AWS, written out of the allowlist as CloudFormation, Terraform or JSON |
+//! | [`format`] | credentials as text, quoted for each shell, the credentials file and `credential_process` |
 //! | [`audit`] | the event, its canonical bytes, the signed streams, their verification and export |
 //! | [`store`] | every SQL statement, written once for SQLite and PostgreSQL, and the migrations |
 //! | [`recorder`] | the only writer of the audit: group commit, one signature a commit, receipts |
-//! | [`sts`] | AssumeRole, who the broker itself is, and credentials that are locked up until released |
+//! | [`outward`] | asking others over HTTP: where to, how long, how much |
+//! | [`sts`] | AssumeRole, console sign-in, who the broker itself is, and what is locked up until released |
 //! | [`identity`] | who is calling: a bearer JWT or an API token becomes a [`Caller`](identity::Caller) |
 //! | [`broker`] | the use case: decide, record, assume, record, release |
 //! | [`access`] | changes to who may do what, and API tokens, each in one transaction with its event; who may change and read |
@@ -31,7 +33,7 @@
 //! | `demo` | a simulated AWS and a simulated identity provider, for `hallpass demo` alone; a cargo feature, on by default |
 //! | [`cli`] | the command line, one file for each subcommand |
 //!
-//! The first seven are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
+//! The first nine are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
 //! `sts` alone, and no room below `http` knows a status code: each has a small closed error of its own, and
 //! `http/error.rs` turns every one of them into a status and a stable code.
 //!
@@ -64,6 +66,10 @@
 //! 9. [`Minted::release`](sts::Minted::release) takes the receipt and gives [`Released`](sts::Released) credentials, which the
 //!    handler turns into the answer.
 //!
+//! A console link takes the same way by [`Broker::sign_in`](broker::Broker::sign_in): what step 7 minted is turned in by
+//! [`Sts::link`](sts::Sts::link) for a [`MintedLink`](sts::MintedLink), step 8 writes `console.issued`, and the receipt
+//! makes it a [`ReleasedLink`](sts::ReleasedLink).
+//!
 //! Where a row cannot be written, the answer is 503, and the credentials are dropped and zeroed. An intent is also a row of
 //! the table `pending`, and the transaction that writes its outcome takes it away. Where none comes for two minutes,
 //! because the process died, the first replica to notice takes it and writes `credentials.unknown`; an outcome that comes
@@ -74,7 +80,8 @@
 //! No credentials leave without a row on disk. [`Minted`](sts::Minted) shows no secret; [`Released`](sts::Released) does,
 //! and is made by [`Minted::release`](sts::Minted::release) alone; that asks for the [`Receipt`](recorder::Receipt) of the
 //! same issuance; and a receipt is made by [`recorder`] alone, once its commit has been confirmed. All their fields are private: who
-//! breaks the order writes code that does not compile.
+//! breaks the order writes code that does not compile. [`MintedLink`](sts::MintedLink) and
+//! [`ReleasedLink`](sts::ReleasedLink) are the same for console links.
 //!
 //! # Rules of form
 //!
@@ -93,11 +100,13 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod evidence;
+pub mod format;
 pub mod http;
 pub mod identity;
 pub mod input;
 pub mod metrics;
 pub mod model;
+pub mod outward;
 pub mod recorder;
 pub mod secret;
 pub mod store;

@@ -7,7 +7,7 @@
 mod label;
 mod measure;
 
-pub use label::{AuthCode, Class, Full, IssueCode, Limited, Outcome, Route, StsFault};
+pub use label::{AuthCode, Class, Full, IssueCode, Limited, Outcome, Route, SignInFault, StsFault};
 pub use measure::Held;
 
 use crate::{
@@ -49,6 +49,8 @@ struct All {
     reads: Histogram,
     sts_calls: Histogram,
     sts_errors: Each<StsFault, Counter>,
+    sign_ins: Histogram,
+    sign_in_errors: Each<SignInFault, Counter>,
     commits: Histogram,
     commit_errors: Counter,
     rows: Histogram,
@@ -72,6 +74,8 @@ impl Metrics {
             reads: Histogram::default(),
             sts_calls: Histogram::default(),
             sts_errors: Each::default(),
+            sign_ins: Histogram::default(),
+            sign_in_errors: Each::default(),
             commits: Histogram::default(),
             commit_errors: Counter::default(),
             rows: Histogram::of_rows(),
@@ -155,6 +159,14 @@ impl Metrics {
         }
     }
 
+    /// The sign-in service was asked for a console token.
+    pub fn sign_in_called(&self, took: Duration, fault: Option<SignInFault>) {
+        self.all.sign_ins.took(took);
+        if let Some(fault) = fault {
+            self.all.sign_in_errors.at(fault).inc();
+        }
+    }
+
     /// A commit to the audit, for those who wait for it, has ended well or badly.
     pub fn committed(&self, took: Duration) {
         self.all.commits.took(took);
@@ -194,6 +206,7 @@ impl All {
             &self.reads,
         );
         time("sts_call_duration", "Time of an AssumeRole call, with all its attempts", &self.sts_calls);
+        time("signin_call_duration", "Time of a call to the sign-in service for a console token", &self.sign_ins);
         time("audit_commit_duration", "Time of a commit to the audit, from its first statement on", &self.commits);
         registry.register_with_unit(
             "http_request_duration",
@@ -231,6 +244,11 @@ impl All {
             self.issuance_errors.clone(),
         );
         registry.register("sts_errors", "AssumeRole calls without credentials, by kind", self.sts_errors.clone());
+        registry.register(
+            "signin_errors",
+            "Calls to the sign-in service without a token, by kind",
+            self.sign_in_errors.clone(),
+        );
         registry.register("audit_commit_errors", "Commits to the audit that failed", self.commit_errors.clone());
         registry.register("audit_commit_rows", "Rows in one commit to the audit", self.rows.clone());
         registry.register("audit_queue_depth", "Events that wait for a commit", self.queue.clone());

@@ -77,6 +77,12 @@ impl Kind {
         Self::AuditExported,
     ];
 
+    /// Whether something that opens a role goes out with this event.
+    #[must_use]
+    pub const fn releases(self) -> bool {
+        matches!(self, Self::CredentialsIssued | Self::CredentialsShared | Self::ConsoleIssued)
+    }
+
     /// As the record and the `kind` filter have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

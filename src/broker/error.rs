@@ -2,7 +2,7 @@ use crate::{
     allowlist::Refusal,
     metrics::IssueCode,
     store::StoreError,
-    sts::{NoTurn, StsError, StsProblem},
+    sts::{NoTurn, SignInError, SignInProblem, StsError, StsProblem},
 };
 
 /// Why no credentials were issued. Whatever was minted has been dropped.
@@ -14,6 +14,9 @@ pub enum IssueError {
     /// STS says no, or nothing that makes sense.
     #[error(transparent)]
     Sts(StsError),
+    /// The sign-in service gave no link.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
     /// STS was not asked: it is asked as much as it may be.
     #[error("STS was not asked: {0}")]
     NoTurn(NoTurn),
@@ -73,6 +76,11 @@ impl IssueError {
                 }
                 StsProblem::Throttled => IssueCode::StsThrottled,
                 StsProblem::Unavailable(_) => IssueCode::StsUnavailable,
+            },
+            Self::SignIn(error) => match error.problem {
+                SignInProblem::Refused(_) => IssueCode::StsRefused,
+                SignInProblem::Throttled => IssueCode::StsThrottled,
+                SignInProblem::Unavailable(_) | SignInProblem::Unknown => IssueCode::StsUnavailable,
             },
             Self::NoTurn(_) => IssueCode::StsThrottled,
             Self::PolicyMalformed(_) => IssueCode::InvalidRequest,

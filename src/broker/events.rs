@@ -12,7 +12,7 @@ use crate::{
         AccountRef, IssuanceId, Partition, RoleArn, RoleRef, SessionDuration, SessionName, SessionPolicy,
         SourceIdentity, Tags,
     },
-    sts::{Facts, NoTurn},
+    sts::{Facts, MintedLink, NoTurn},
 };
 
 /// One issuance, all that is known before the call.
@@ -109,6 +109,22 @@ pub(super) fn issued(clock: &Clock, requested: Event, facts: &Facts) -> Event {
     event.assumed_role_id = Some(facts.assumed_role_id.clone());
     event.sts_request_id.clone_from(&facts.request_id);
     event.attempts = Some(facts.attempts);
+    event
+}
+
+/// A console link is released with this row: until when a session can last that is begun with it.
+pub(super) fn link_issued(clock: &Clock, requested: Event, link: &MintedLink) -> Event {
+    let mut event = issued(clock, requested, link.facts());
+    event.kind = Kind::ConsoleIssued;
+    event.expires_at = Some(link.expires_at());
+    event
+}
+
+/// The session was minted, and no link could be had for it. What is known of the session stays known.
+pub(super) fn link_failed(clock: &Clock, requested: Event, facts: &Facts, failure: &IssueError) -> Event {
+    let known = issued(clock, requested, facts);
+    let mut event = failed(clock, known, failure);
+    event.detail.insert("problem".to_owned(), failure.to_string().into());
     event
 }
 

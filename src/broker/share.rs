@@ -81,7 +81,10 @@ impl Inner {
         self.tracker.spawn(async move {
             let id = IssuanceId::new(inner.clock.new_id());
             let permit = entitled.permit.clone();
-            let ended = inner.go_through(id, &actor, &request, &grounds.candidates, permit).await;
+            let ended = match inner.go_through(id, &actor, &request, &grounds.candidates, permit).await {
+                Ok(obtained) => inner.release(obtained).await,
+                Err(error) => Err(error),
+            };
             if !matches!(ended, Err(IssueError::Stale(_))) {
                 inner.count(ended.as_ref().map(|_| ()));
             }
@@ -114,7 +117,7 @@ impl Visit<'_> {
             let entitled = self.entitled(&grounds, permit)?;
             let step = match self.find(&grounds, &entitled, landed.as_ref()) {
                 Some(session) => {
-                    let step = self.hand_out(&entitled, &session).await?;
+                    let step = self.hand_out(&grounds, &entitled, &session).await?;
                     landed = Some(session);
                     step
                 }
@@ -194,7 +197,7 @@ impl Visit<'_> {
     }
 
     /// Lets a session go to this asker, once that is on record and the allowlist is still the one decided on.
-    async fn hand_out(&self, entitled: &Entitled, session: &Session) -> Result<Step, Common> {
+    async fn hand_out(&self, grounds: &Kept, entitled: &Entitled, session: &Session) -> Result<Step, Common> {
         let inner = self.inner;
         let event = events::shared(&inner.clock, self.actor, self.request, entitled, session);
         let receipt = match inner.recorder.share(event, session.credentials.issuance(), entitled.revision).await {
@@ -203,8 +206,10 @@ impl Visit<'_> {
             Err(error) => return Err(IssueError::from(error).into()),
         };
         let credentials = session.credentials.release(receipt).map_err(|_| IssueError::Broken)?;
+        let Some((account, _)) = &grounds.candidates.role else { return Err(IssueError::Broken.into()) };
         Ok(Step::Shared(Issued {
             credentials,
+            account: account.label().to_owned(),
             role: entitled.key.role.clone(),
             source_identity: entitled.terms.source_identity.clone(),
             permit: entitled.permit.clone(),

@@ -53,6 +53,9 @@ as AWS does. It can be told to misbehave; with the default address:
 The allowlist has a role that AWS refuses, dev/Unfinished: ask for it as
 alice.
 
+A link to the console opens a page that says where it would lead, and as whom:
+POST /v1/console, with the body of /v1/credentials.
+
 With --data DIR, the other commands work on the same files, while it runs and
 afterwards. The simulated AWS has the roles that DIR/allowlist.toml lists as
 soon as it is saved; Hallpass, once it is applied:

@@ -13,7 +13,7 @@ enum Form {
 }
 
 /// Every key that a variable can set: all outside `[[issuers]]`.
-const KEYS: [(&str, Form); 18] = [
+const KEYS: [(&str, Form); 19] = [
     ("/server/listen", Form::Text),
     ("/server/public_url", Form::Text),
     ("/server/trusted_proxies", Form::List),
@@ -24,6 +24,7 @@ const KEYS: [(&str, Form); 18] = [
     ("/database/url", Form::Text),
     ("/database/migrate_url", Form::Text),
     ("/aws/region", Form::Text),
+    ("/aws/signin_url", Form::Text),
     ("/access/admins", Form::List),
     ("/access/auditors", Form::List),
     ("/access/appliers", Form::List),

@@ -113,7 +113,7 @@ fn what_is_not_said_has_its_default() {
             tls: None,
         },
         database: Database { url: DatabaseUrl::Sqlite("hallpass.db".into()), migrate_url: None },
-        aws: Aws { region: "eu-west-1".to_owned() },
+        aws: Aws { region: "eu-west-1".to_owned(), signin_url: None },
         access: Access { admins: vec![], auditors: vec![], appliers: vec![], token_creators: vec![] },
         issuers: vec![corp],
         audit: Audit { signing_key_file: "audit.key".into() },
@@ -133,7 +133,7 @@ fn issuers_become_what_they_say() {
     let claims = (people.principal_claim.as_str(), people.groups_claim.as_deref(), people.prefix.as_str());
     assert_eq!(claims, ("email", Some("groups"), ""));
     assert_eq!(issuers[0].authorized_parties, ["hallpass-cli"]);
-    assert_eq!(issuers[0].jwks_url.as_ref().map(reqwest::Url::as_str), Some("https://login.example.com/keys"));
+    assert_eq!(issuers[0].jwks_url.as_ref().map(crate::outward::Url::as_str), Some("https://login.example.com/keys"));
     assert_eq!((&issuers[1].kind, issuers[1].prefix().as_str()), (&IssuerKind::Workload, "github/"));
     let when = json!({"repository": "acme/shop", "environment": "production"});
     assert_eq!(issuers[1].rules, [input::read(json!({"when": when, "group": "shop-deployers"})).unwrap()]);
@@ -224,7 +224,7 @@ issuer = "corp"
     hallpass.toml: aws.region: required, such as eu-west-1, where AWS_REGION does not say it
     HALLPASS_ACCESS__AUDITORS[1]: expected a principal: user:<name>, group:<name> or workload:<issuer>/<subject>
     HALLPASS_ISSUERS__0__NAME: issuers are set in the file only: a variable cannot say which of them it means
-    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_SERVER__TLS__CERTIFICATE, HALLPASS_SERVER__TLS__KEY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_ACCESS__TOKEN_CREATORS, HALLPASS_AUDIT__SIGNING_KEY_FILE, HALLPASS_LIMITS__REQUESTS_PER_SECOND, HALLPASS_LIMITS__REQUESTS_BURST, HALLPASS_LIMITS__STS_PER_SECOND
+    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_SERVER__TLS__CERTIFICATE, HALLPASS_SERVER__TLS__KEY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_AWS__SIGNIN_URL, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_ACCESS__TOKEN_CREATORS, HALLPASS_AUDIT__SIGNING_KEY_FILE, HALLPASS_LIMITS__REQUESTS_PER_SECOND, HALLPASS_LIMITS__REQUESTS_BURST, HALLPASS_LIMITS__STS_PER_SECOND
     "#);
 }
 

@@ -1,4 +1,4 @@
-//! A simulated AWS: STS's query protocol as far as AssumeRole and GetCallerIdentity go.
+//! A simulated AWS: STS's query protocol as far as AssumeRole and GetCallerIdentity go, and the sign-in service.
 //!
 //! Checks what AWS checks: the signature, the keys, every parameter's limits, the role's trust policy with its external
 //! ID, and the longest session; and refuses with AWS's codes. What a broker's own policy allows is not simulated. It can
@@ -10,6 +10,7 @@ mod behaviour;
 mod logins;
 mod parameters;
 mod signature;
+mod signin;
 
 pub use assume::TrustingRole;
 pub use behaviour::Behaviour;
@@ -32,6 +33,7 @@ use axum::{
 use logins::{Keys, Login, Logins};
 use parameters::{AssumeRole, Parameters};
 use signature::Claim;
+use signin::SignIns;
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpListener;
 
@@ -54,6 +56,7 @@ pub type Roles = Box<dyn Fn(&RoleArn) -> Option<TrustingRole> + Send + Sync>;
 struct Aws {
     roles: Roles,
     logins: Logins,
+    sign_ins: SignIns,
     behaviour: ArcSwap<Behaviour>,
     clock: Clock,
 }
@@ -74,9 +77,10 @@ pub fn spawn(listener: TcpListener, roles: Roles, clock: Clock) -> io::Result<So
         ends: None,
     };
     let behaviour = ArcSwap::from_pointee(Behaviour::Normal);
-    let aws = Arc::new(Aws { roles, logins: Logins::new(broker), behaviour, clock });
+    let aws = Arc::new(Aws { roles, logins: Logins::new(broker), sign_ins: SignIns::new(), behaviour, clock });
     let router = Router::new()
         .route("/", get(what_this_is).post(call))
+        .route("/federation", get(signin::login).post(signin::token))
         .route("/behaviour", get(show_behaviour).put(set_behaviour))
         .with_state(aws);
     tokio::spawn(async { axum::serve(listener, router).await });
@@ -84,8 +88,8 @@ pub fn spawn(listener: TcpListener, roles: Roles, clock: Clock) -> io::Result<So
 }
 
 async fn what_this_is() -> &'static str {
-    "A simulated AWS STS, of `hallpass demo`. POST AssumeRole and GetCallerIdentity here; PUT /behaviour makes it \
-     misbehave: slow 5s, throttle, fail, normal.\n"
+    "A simulated AWS, of `hallpass demo`: POST AssumeRole and GetCallerIdentity here; /federation signs in to the \
+     console; PUT /behaviour makes it misbehave: slow 5s, throttle, fail, normal.\n"
 }
 
 async fn show_behaviour(State(aws): State<Arc<Aws>>) -> String {

@@ -3,6 +3,7 @@
 pub(super) mod allowlist;
 pub(super) mod audit;
 pub(super) mod blocks;
+pub(super) mod console;
 pub(super) mod container;
 pub(super) mod credentials;
 pub(super) mod explain;

@@ -6,16 +6,16 @@ use crate::{
     allowlist::{Condition, FileFaults, Refusal},
     broker::IssueError,
     evidence::EvidenceError,
+    format::{Format, Unquotable, refusal},
     identity::{AuthError, AuthFault},
     input::Faults,
     model::{SessionPolicy, with_causes},
     recorder::RecordError,
     store::StoreError,
-    sts::{StsError, StsProblem},
+    sts::{SignInProblem, StsError, StsProblem},
 };
 use axum::{
-    Json,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ pub(super) enum Error {
     Invalid(Faults),
     File(FileFaults),
     PolicyTooLarge,
+    Unquotable(Unquotable),
     PreconditionRequired,
     BodyTooSlow(Duration),
     CallerLimited(ComeAgain),
@@ -70,7 +71,7 @@ pub(super) struct Problem {
     shape: Shape,
 }
 
-/// In which of two forms an error goes out.
+/// In which form an error goes out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Shape {
     /// RFC 9457.
@@ -79,13 +80,22 @@ pub(super) enum Shape {
     /// The container-credentials protocol's: SDKs show the message to whoever reads the application's log. Go reads the
     /// members in small letters, the JavaScript SDK those with capitals.
     Container,
+    /// As the credentials would be: a shell that runs it says it.
+    Written(Format),
 }
 
 impl Shape {
-    /// By the path, so that also what is no route there answers in the form of its neighbours.
-    pub(super) fn of(path: &str) -> Self {
-        let inside = path.strip_prefix("/v1/container").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if inside { Self::Container } else { Self::Problem }
+    /// By the address, so that also what is no route there answers in the form of its neighbours. Whoever may have a shell
+    /// run the answer gets no other form, whatever fails; that the parameter is right is for the handler to see.
+    pub(super) fn of(uri: &Uri) -> Self {
+        let path = uri.path();
+        if path.strip_prefix("/v1/container").is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Self::Container;
+        }
+        let query = uri.query().filter(|_| path == "/v1/credentials").unwrap_or_default();
+        let given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "format");
+        let mut formats = given.filter_map(|(_, value)| Format::parse(&value).ok());
+        formats.find(|format| *format != Format::Json).map_or(Self::Problem, Self::Written)
     }
 }
 
@@ -134,17 +144,23 @@ impl Problem {
         self.header(header::RETRY_AFTER, &seconds.to_string())
     }
 
-    pub(super) fn complete(mut self, request_id: &str, shape: Shape) -> Self {
+    /// As the answer to a request of this name, in this shape.
+    pub(super) fn answer(mut self, request_id: &str, shape: Shape) -> Response {
         request_id.clone_into(&mut self.request_id);
         self.shape = shape;
-        self
+        self.into_response()
     }
 
-    fn body(&mut self) -> (Value, &'static str) {
+    fn body(&self) -> (String, &'static str) {
+        if let Shape::Written(format) = self.shape
+            && let Some(text) = refusal(format, self.status.as_u16(), self.code)
+        {
+            return (text, format.media_type());
+        }
         if self.shape == Shape::Container {
             let message = self.brief.as_ref().unwrap_or(&self.detail);
             let body = json!({"code": self.code, "message": message, "Code": self.code, "Message": message});
-            return (body, "application/json");
+            return (body.to_string(), "application/json");
         }
         let mut body = json!({
             "type": format!("urn:hallpass:problem:{}", self.code),
@@ -154,19 +170,19 @@ impl Problem {
             "detail": self.detail,
             "request_id": self.request_id,
         });
-        for (member, value) in [("reasons", self.reasons.take()), ("errors", self.errors.take())] {
+        for (member, value) in [("reasons", &self.reasons), ("errors", &self.errors)] {
             if let Some(value) = value {
-                body[member] = value;
+                body[member] = value.clone();
             }
         }
-        (body, "application/problem+json")
+        (body.to_string(), "application/problem+json")
     }
 }
 
 impl IntoResponse for Problem {
-    fn into_response(mut self) -> Response {
+    fn into_response(self) -> Response {
         let (body, media_type) = self.body();
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -211,6 +227,10 @@ impl Error {
                 let limit = format!("at most {} characters without white space", SessionPolicy::MAX_CHARS);
                 Problem::new(422, "session_policy_too_large", "The session policy is too large for AWS.")
                     .error_at("/session_policy", &limit)
+            }
+            Self::Unquotable(unquotable) => {
+                Problem::new(422, "invalid_request", "The credentials cannot be written in this format.")
+                    .error_at("/format", &unquotable.to_string())
             }
             Self::PreconditionRequired => Problem::new(
                 428,
@@ -314,6 +334,7 @@ fn issue(error: &IssueError) -> Problem {
                 .error_at("/session_policy", "expected a shorter policy: AWS packs it together with the session tags")
         }
         IssueError::Sts(error) => sts(error, code),
+        IssueError::SignIn(error) => sign_in(error.problem, code),
         IssueError::NoTurn(reason) => {
             Problem::new(503, code, format!("AWS was not asked: {reason}. Nothing was released.")).retry_after(2)
         }
@@ -391,6 +412,31 @@ fn sts(error: &StsError, code: &'static str) -> Problem {
         }
     }
     problem
+}
+
+fn sign_in(problem: SignInProblem, code: &'static str) -> Problem {
+    match problem {
+        SignInProblem::Refused(status) => Problem::new(
+            502,
+            code,
+            format!(
+                "AWS's sign-in service refused to sign the role in (status {status}); nothing was released. Is [aws] region one of the role's partition?"
+            ),
+        ),
+        SignInProblem::Throttled => {
+            Problem::new(503, code, "AWS's sign-in service throttles the broker at the moment; nothing was released.")
+                .retry_after(2)
+        }
+        SignInProblem::Unavailable(what) => {
+            let detail = format!("AWS's sign-in service gave no usable answer ({what}); nothing was released.");
+            Problem::new(503, code, detail).retry_after(5)
+        }
+        SignInProblem::Unknown => {
+            let detail = "This partition's sign-in service is not known: whoever runs Hallpass must set [aws] signin_url \
+                          to https://signin.<its domain>.";
+            Problem::new(503, code, detail).retry_after(600)
+        }
+    }
 }
 
 fn access(error: &AccessError) -> Problem {
@@ -481,7 +527,14 @@ macro_rules! from {
         })+
     };
 }
-from!(AuthError => Auth, Faults => Invalid, Arc<IssueError> => Issue, AccessError => Access, EvidenceError => Evidence);
+from!(
+    AuthError => Auth,
+    Faults => Invalid,
+    Unquotable => Unquotable,
+    Arc<IssueError> => Issue,
+    AccessError => Access,
+    EvidenceError => Evidence,
+);
 
 impl From<IssueError> for Error {
     fn from(error: IssueError) -> Self {

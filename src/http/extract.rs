@@ -90,11 +90,7 @@ async fn find_caller(app: &App, token: Result<&str, AuthError>) -> Result<Arc<Ca
 }
 
 /// Counts whoever has been made out, and puts a failure on record.
-async fn authenticate(
-    parts: &Parts,
-    app: &App,
-    found: Result<Arc<Caller>, AuthError>,
-) -> Result<Authenticated, Error> {
+async fn authenticate(parts: &Parts, app: &App, found: Result<Arc<Caller>, AuthError>) -> Result<Authenticated, Error> {
     let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
     match found {
         Ok(caller) => {

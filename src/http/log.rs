@@ -47,7 +47,7 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let measured = Measured::begin(&app.metrics, pattern);
     let route = pattern.unwrap_or("-").to_owned();
-    let shape = Shape::of(request.uri().path());
+    let shape = Shape::of(request.uri());
     request.extensions_mut().insert(arrival);
 
     let mut response = run(&limits, request, next).await;
@@ -57,7 +57,7 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     let code = problem.as_ref().map(|problem| problem.code);
     let turned_away = problem.as_ref().is_some_and(|problem| problem.turned_away);
     if let Some(problem) = problem {
-        response = problem.complete(&request_id, shape).into_response();
+        response = problem.answer(&request_id, shape);
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(X_REQUEST_ID.clone(), value);

@@ -35,6 +35,7 @@ impl Measured {
 fn route(pattern: Option<&str>) -> Route {
     match pattern {
         Some("/v1/credentials") => Route::Credentials,
+        Some("/v1/console") => Route::Console,
         Some("/v1/container/{account}/{role}") => Route::Container,
         Some("/v1/whoami") => Route::Whoami,
         Some("/v1/roles") => Route::Roles,

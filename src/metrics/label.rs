@@ -112,6 +112,16 @@ labels! {
         Unavailable = "unavailable",
     }
 
+    /// What is wrong with a call to the sign-in service.
+    SignInFault, "kind" {
+        /// It said no.
+        Refused = "refused",
+        /// Too many calls.
+        Throttled = "throttled",
+        /// Away, silent, broken, or making no sense.
+        Unavailable = "unavailable",
+    }
+
     /// Where a request went: a name for each of the router's patterns, and none for a path.
     Route, "route" {
         /// `/healthz`.
@@ -128,6 +138,8 @@ labels! {
         Roles = "roles",
         /// `/v1/credentials`.
         Credentials = "credentials",
+        /// `/v1/console`.
+        Console = "console",
         /// `/v1/container/{account}/{role}`.
         Container = "container",
         /// `/v1/explain`.

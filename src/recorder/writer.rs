@@ -209,7 +209,7 @@ impl Writer {
         let fine = result.is_ok() || matches!(result, Err(StoreError::Refused(_)) if entries.len() > 1);
         self.healthy.store(fine, Ordering::Relaxed);
         if let (Err(_), Some(attempted)) = (&result, attempted) {
-            let released = entries.iter().filter(|entry| releases(entry.event.kind));
+            let released = entries.iter().filter(|entry| entry.event.kind.releases());
             let dropped = released.map(|entry| entry.event.clone()).collect();
             self.doubt(Doubt { attempted, dropped, paid: 0 });
         }
@@ -470,14 +470,9 @@ fn push_entries(
         .collect()
 }
 
-/// Whether credentials go out with a row of this kind.
-fn releases(kind: Kind) -> bool {
-    matches!(kind, Kind::CredentialsIssued | Kind::CredentialsShared)
-}
-
 /// The same event as a `credentials.failed`: nothing was released.
 fn failed(mut event: Event, code: &'static str) -> Event {
-    if releases(event.kind) {
+    if event.kind.releases() {
         event.code = Some(code);
     }
     event.kind = Kind::CredentialsFailed;

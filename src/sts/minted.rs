@@ -1,3 +1,7 @@
+mod link;
+
+pub use link::{MintedLink, ReleasedLink};
+
 use super::{AssumeRole, StsError};
 use crate::{
     model::{IssuanceId, Time},

@@ -225,6 +225,30 @@ async fn everybody_is_who_they_are_said_to_be_and_gets_what_the_allowlist_says()
 }
 
 #[tokio::test]
+async fn a_console_link_opens_a_page_that_says_where_it_would_lead() {
+    if !have_curl() {
+        return;
+    }
+    let demo = Demo::start(&[]);
+    let api = Api::new(demo.address("Hallpass"));
+    let ask = json!({"role": "prod/ReadOnly", "reason": "INC-42"});
+    let answer = api.post("/v1/console", &demo.token("alice"), &ask).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let link = answer.text("url");
+    assert!(link.starts_with(&format!("{}/federation?Action=login", demo.address("AWS"))), "{link}");
+    let page = paste(&format!("curl -s '{link}'"));
+    let lines: Vec<_> = page.lines().collect();
+    let [_, _, who, until, at] = lines[..] else { panic!("{page}") };
+    assert!(who.starts_with("as     arn:aws:sts::111122223333:assumed-role/ReadOnly/alice@example.com="), "{page}");
+    assert!(until.trim_start_matches("until  ") <= answer.text("expires_at"), "{page}");
+    assert_eq!(at, "at     https://console.aws.amazon.com/console/home?region=eu-west-1");
+    let unknown = paste(&format!("curl -s '{link}x'"));
+    assert_eq!(unknown, "This link is unknown, or older than 15 minutes.");
+    paste(&format!("curl -s -X PUT {}/behaviour -d fail", demo.address("AWS")));
+    assert_eq!(api.post("/v1/console", &demo.token("alice"), &ask).await.code(), "sts_unavailable");
+}
+
+#[tokio::test]
 async fn a_second_start_goes_on_with_what_is_there() {
     if !have_curl() {
         return;

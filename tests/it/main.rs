@@ -5,6 +5,7 @@
 mod api;
 mod aws;
 mod changes;
+mod console;
 mod container;
 mod crash;
 mod credentials;
@@ -23,6 +24,7 @@ mod recorder;
 mod replicas;
 mod schema;
 mod secrets;
+mod shells;
 #[cfg(feature = "demo")]
 mod simulated_aws;
 mod stop;

@@ -5,6 +5,7 @@ use crate::support::{
     database::{TestDb, on_both},
     issuer::{Alg, Issuer},
     service::Plan,
+    signin::FakeSignIn,
     skip,
     sts::FakeSts,
     variable,
@@ -109,7 +110,9 @@ async fn what_is_answered_is_what_is_described(db: &TestDb) {
     let Some(tools) = variable("HALLPASS_TEST_MOTO").map(PathBuf::from) else { return skip("schemathesis") };
     let (sts, issuer) = (FakeSts::start().await, Issuer::start(Alg::Es256).await);
     let (alice, admin) = (issuer.person("alice@example.com", &[]), issuer.person("admin@example.com", &[]));
+    let signin = FakeSignIn::start().await;
     let plan = Plan::new(db, &issuer.url, &sts.url).with("HALLPASS_SERVER__TRUSTED_PROXIES", r#"["127.0.0.1/32"]"#);
+    let plan = plan.with("HALLPASS_AWS__SIGNIN_URL", &signin.url);
     let service = plan.start().await;
     // Every duration that a request may name is one to be had.
     let allowlist = allowlist(ACCOUNT, &["ReadOnly"]).replace("\n[[grant]]", "\nmax_duration = \"12h\"\n[[grant]]");

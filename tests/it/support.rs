@@ -10,6 +10,7 @@ pub(crate) mod log;
 pub(crate) mod moto;
 pub(crate) mod service;
 pub(crate) mod shown;
+pub(crate) mod signin;
 pub(crate) mod sts;
 pub(crate) mod world;
 

@@ -35,6 +35,7 @@ pub(crate) fn routes(test: &TestApp) -> Vec<Route> {
         (Method::GET, "/v1/whoami", None),
         (Method::GET, "/v1/roles", None),
         (Method::POST, "/v1/credentials", Some(json!({"role": "444455556666/Plain"}))),
+        (Method::POST, "/v1/console", Some(json!({"role": "444455556666/Plain"}))),
         (Method::GET, &format!("/v1/container/{PLAIN}"), None),
         (Method::POST, "/v1/explain", Some(json!({"role": "444455556666/Plain"}))),
         (Method::POST, "/v1/explain", Some(json!({"role": "prod/Deploy", "principal": "user:bob@example.com"}))),
@@ -121,6 +122,7 @@ async fn every_persona_on_every_route(db: &TestDb) {
         GET /v1/whoami                                                401       200       200       200       200       200
         GET /v1/roles                                                 401       200       200       200       200       200
         POST /v1/credentials                                          401       403       200       403       200       403
+        POST /v1/console                                              401       403       200       403       200       403
         GET /v1/container/444455556666/Plain                          401       403       200       403       200       403
         POST /v1/explain                                              401       200       200       200       200       200
         POST /v1/explain                                              401       403       403       200       403       200

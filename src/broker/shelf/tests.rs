@@ -251,7 +251,13 @@ fn a_refusal_drops_what_its_grounds_no_longer_bear() {
     let clock = clock();
     let shelf = shelf(&clock);
     let role = RoleRef::parse("prod/ReadOnly").unwrap();
-    let asker = |name: &str| Asker { principal: principal(name), groups: vec![], address: None, session_ends: None };
+    let asker = |name: &str| Asker {
+        principal: principal(name),
+        groups: vec![],
+        address: None,
+        session_ends: None,
+        bound_to: None,
+    };
     let issued = |name: &str, grant| {
         let of = entitled(&clock, name, grant, 3600);
         land(&shelf, &clock, &of);
@@ -322,7 +328,8 @@ fn memory_is_bounded_for_each_caller_and_in_all() {
 fn a_refusal_is_good_for_the_same_question_for_five_seconds() {
     let clock = clock();
     let shelf = shelf(&clock);
-    let asker = Asker { principal: principal("user:alice"), groups: vec![], address: None, session_ends: None };
+    let asker =
+        Asker { principal: principal("user:alice"), groups: vec![], address: None, session_ends: None, bound_to: None };
     let question = |change: fn(&mut Asker, &mut Who, &mut Ask)| {
         let (mut asker, mut who, mut ask) = (asker.clone(), who("user:alice"), Ask::default());
         change(&mut asker, &mut who, &mut ask);

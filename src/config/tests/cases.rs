@@ -10,7 +10,17 @@ kind = "workload"
 /// What stands before and behind [`super::LEAST`], and every fault that it brings.
 pub(super) const CASES: &[(&str, &str, &[&str])] = &[
     // What comes with later features is unknown.
-    ("aws.signin_url = 'x'", "", &["aws.signin_url: unknown key; known here: region"]),
+    (
+        "aws.signin_url = 'x'",
+        "",
+        &["aws.signin_url: expected an origin without a path: https://<host>, or http:// on loopback"],
+    ),
+    (
+        "aws.signin_url = 'http://signin.aws.amazon.com'",
+        "",
+        &["aws.signin_url: expected an origin without a path: https://<host>, or http:// on loopback"],
+    ),
+    ("aws.sign_in = 'x'", "", &["aws.sign_in: unknown key; known here: region, signin_url"]),
     ("login = {}", "", &["login: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
     ("portal = {}", "", &["portal: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
     // [server]

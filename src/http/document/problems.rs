@@ -119,7 +119,7 @@ const AUTHENTICATED: [&str; 7] = [
 const BODY: [&str; 4] = ["invalid_request", "request_timeout", "too_large", "unsupported_media_type"];
 
 /// What an operation can fail with by what it does, beside what it takes.
-const OWN: [(&str, &[&str]); 18] = [
+const OWN: [(&str, &[&str]); 19] = [
     (
         "issueCredentials",
         &[
@@ -145,6 +145,10 @@ const OWN: [(&str, &[&str]); 18] = [
             "sts_throttled",
             "sts_unavailable",
         ],
+    ),
+    (
+        "signIn",
+        &["not_allowed", "duration_too_long", "reason_required", "sts_refused", "sts_throttled", "sts_unavailable"],
     ),
     ("explain", &["forbidden", "session_policy_too_large"]),
     ("listRoles", &["forbidden"]),
@@ -248,12 +252,24 @@ fn add(operation: &mut Operation, status: u16, codes: &[&'static str]) {
         _ => Response::new(names.join(", ")),
     };
     response.content.insert(media_type.to_owned(), content.into());
+    if operation.operation_id.as_deref() == Some("issueCredentials") {
+        response.content.insert("text/plain".to_owned(), written(ObjectBuilder::new().schema_type(Type::String)));
+        let text = |name: &str| (name.to_owned(), ObjectBuilder::new().schema_type(Type::String));
+        let members = ["code", "message"].map(text).into_iter();
+        let process = members.fold(ObjectBuilder::new(), |all, (name, text)| all.property(&name, text).required(name));
+        response.content.insert("application/json".to_owned(), written(process));
+    }
     match status {
         401 => header(&mut response, "www-authenticate", "RFC 6750: what is asked for, and which check failed."),
         429 | 503 => header(&mut response, "retry-after", "When to come again, in seconds."),
         _ => {}
     }
     operation.responses.responses.insert(status.to_string(), RefOr::T(response));
+}
+
+/// An error in the form that `format` asks for.
+fn written(schema: ObjectBuilder) -> RefOr<Content> {
+    Content::new(Some(Schema::Object(schema.build()))).into()
 }
 
 fn add_request_id(operation: &mut Operation) {
