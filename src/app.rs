@@ -16,7 +16,7 @@ use crate::{
     evidence::Evidence,
     identity::{Identity, IdentityError, IssuerConfig},
     metrics::Metrics,
-    model::{IpNet, sha256},
+    model::{IpNet, SignIn, sha256},
     recorder::{Recorder, Run},
     store::{Pending, Probe, Store, StoreError},
     sts::Sts,
@@ -93,6 +93,8 @@ pub struct Rooms {
     pub trusted_proxies: Vec<IpNet>,
     /// The configured region, what an answer names where the caller names none.
     pub region: String,
+    /// Where and as which client people sign in on the command line.
+    pub sign_in: Option<SignIn>,
     /// The time.
     pub clock: Clock,
     /// What is measured.
@@ -146,6 +148,7 @@ impl App {
             powers,
             trusted_proxies: config.server.trusted_proxies.clone(),
             region: config.aws.region.clone(),
+            sign_in: config.sign_in(),
             clock,
             metrics,
             tracker,

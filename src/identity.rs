@@ -26,7 +26,6 @@ mod tests;
 pub use algorithm::Algorithm;
 pub use caller::Caller;
 pub use error::{AuthError, AuthFault};
-pub use fetch::parse_address;
 pub use issuer::{ClaimRule, IssuerConfig, IssuerKind, Names, People, RequiredClaims, default_prefix};
 pub use keys::IssuerStatus;
 

@@ -4,6 +4,7 @@
 //! database, no HTTP and no AWS SDK; reads neither the clock nor a source of randomness.
 
 mod account;
+mod address;
 mod digest;
 mod grant;
 mod net;
@@ -11,10 +12,12 @@ mod policy;
 mod principal;
 mod role;
 mod session;
+mod sign_in;
 mod text;
 mod time;
 
 pub use account::{Account, AccountId, Alias, ExternalId, Partition, Tags};
+pub use address::parse_address;
 pub use digest::{base32, sha256};
 pub use grant::{Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Origin};
 pub use net::IpNet;
@@ -22,6 +25,7 @@ pub use policy::{PolicyError, SessionPolicy};
 pub use principal::{IssuerName, Name, Principal, PrincipalKind};
 pub use role::{AccountRef, Role, RoleArn, RoleName, RolePath, RoleRef};
 pub use session::{IssuanceId, SessionName, SourceIdentity};
+pub use sign_in::{SignIn, SignInToken};
 pub use text::{Reason, UserAgent, with_causes};
 pub use time::{SessionDuration, Time, parse_duration};
 

@@ -1,8 +1,8 @@
 use super::address;
 use crate::{
-    identity::{Algorithm, ClaimRule, IssuerConfig, IssuerKind, People, default_prefix, parse_address},
+    identity::{Algorithm, ClaimRule, IssuerConfig, IssuerKind, People, default_prefix},
     input::Faults,
-    model::{Invalid, IssuerName},
+    model::{Invalid, IssuerName, parse_address},
 };
 use deserr::Deserr;
 use reqwest::Url;

@@ -7,6 +7,7 @@ pub(super) mod credentials;
 pub(super) mod explain;
 pub(super) mod grants;
 pub(super) mod health;
+pub(super) mod login;
 pub(super) mod me;
 
 use super::error::Error;

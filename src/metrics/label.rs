@@ -138,6 +138,8 @@ labels! {
         AuditExport = "audit_export",
         /// `/v1/audit/heads`.
         AuditHeads = "audit_heads",
+        /// `/v1/login`.
+        Login = "login",
         /// Whatever the router does not know.
         Other = "other",
     }

@@ -90,7 +90,7 @@ const AUTHENTICATED: [&str; 6] =
 const BODY: [&str; 4] = ["invalid_request", "request_timeout", "too_large", "unsupported_media_type"];
 
 /// What an operation can fail with by what it does, beside what it takes.
-const OWN: [(&str, &[&str]); 14] = [
+const OWN: [(&str, &[&str]); 15] = [
     (
         "issueCredentials",
         &[
@@ -118,6 +118,7 @@ const OWN: [(&str, &[&str]); 14] = [
     ("listEvents", &["forbidden", "store_unavailable"]),
     ("exportEvents", &["forbidden", "store_unavailable"]),
     ("listHeads", &["forbidden", "store_unavailable"]),
+    ("login", &["not_found"]),
 ];
 
 /// Adds to every operation its problems, and to every answer its headers and that its members are always there.

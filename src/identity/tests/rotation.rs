@@ -1,9 +1,9 @@
 use super::{super::testing::*, fault, reason};
 use crate::{
     clock::Clock,
-    identity::{AuthFault, Identity, parse_address},
+    identity::{AuthFault, Identity},
     metrics::Metrics,
-    model::{IssuerName, Time},
+    model::{IssuerName, Time, parse_address},
 };
 use futures_util::{FutureExt, future::join_all};
 use serde_json::{Value, json};

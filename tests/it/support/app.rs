@@ -320,6 +320,9 @@ fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str) -> std::path::
         principal_claim = "email"
         groups_claim = "groups"
         prefix = ""
+        [login]
+        issuer = "corp"
+        client_id = "hallpass-cli"
         [[issuers]]
         name = "ci"
         issuer = "{ci}"
