@@ -8,10 +8,12 @@ mod gate;
 #[cfg(feature = "demo")]
 mod local;
 mod minted;
+mod web_identity;
 
 pub use error::{Missing, StsError, StsProblem};
 pub use gate::{NoTurn, Pace, Turn};
 pub use minted::{Facts, Minted, Released, WrongReceipt};
+pub use web_identity::web_identity_token;
 
 use crate::{
     clock::Clock,

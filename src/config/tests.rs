@@ -70,7 +70,8 @@ fn the_sample_has_every_key() {
     let sample = sample.replace("# certificate =", "certificate =").replace("# key =", "key =");
     let (sample, _) = parse_toml(&sample).unwrap();
     let mut document = sample.clone();
-    let places = ["/server", "/server/tls", "/database", "/aws", "/access", "/login", "/audit", "/limits", "/issuers/0"];
+    let places =
+        ["/server", "/server/tls", "/database", "/aws", "/access", "/login", "/audit", "/limits", "/issuers/0"];
     for place in places.into_iter().chain(["/issuers/1/rules/0"]) {
         document.pointer_mut(place).and_then(Value::as_object_mut).unwrap().insert("x".to_owned(), json!(1));
     }

@@ -3,7 +3,6 @@ use utoipa::ToSchema;
 
 /// Where and as which client a person signs in on a command line: the answer of `GET /v1/login`. None of it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct SignIn {
     /// The client, as the provider knows it.
     #[schema(example = "hallpass-cli")]

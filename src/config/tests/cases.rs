@@ -12,7 +12,11 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
     // What comes with later features is unknown.
     ("aws.signin_url = 'x'", "", &["aws.signin_url: unknown key; known here: region"]),
     ("access.token_creators = []", "", &["access.token_creators: unknown key; known here: admins, auditors, appliers"]),
-    ("portal = {}", "", &["portal: unknown key; known here: server, database, aws, access, issuers, login, audit, limits"]),
+    (
+        "portal = {}",
+        "",
+        &["portal: unknown key; known here: server, database, aws, access, issuers, login, audit, limits"],
+    ),
     // [login]
     ("login = {}", "", &["login.client_id: required, but not there", "login.issuer: required, but not there"]),
     ("login = { issuer = 'corp', client_id = 'cli' }", "", &[]),
