@@ -239,7 +239,7 @@ mod tests {
             }
             let joined = written.replace("\\\n", " ");
             for line in joined.lines().filter(|line| line.starts_with("  hallpass ")) {
-                let words = line.split_whitespace().take_while(|word| !word.starts_with('>'));
+                let words = line.split_whitespace().take_while(|word| !word.starts_with(['>', '|']));
                 Hallpass::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
                 examples += 1;
             }
