@@ -22,8 +22,6 @@ mod refresh;
 mod role_cache;
 mod source;
 mod target;
-#[cfg(test)]
-mod tests;
 
 pub use answers::{Account, Offer, Role, Whoami};
 pub use api::{Api, Problem};
@@ -87,7 +85,7 @@ impl Client {
     pub fn open(server: Option<&str>, env: Environment, aws: AskAws, clock: Clock) -> Result<Self, ClientError> {
         let folders = Folders::of(&env);
         let target = Target::find(server, &env, &folders)?;
-        let outward = Outward::new(target.ca_bundle.as_deref())?;
+        let outward = Outward::new(target.ca_bundle.clone());
         let api = Api::new(&target, outward.clone(), clock.clone());
         let keep = folders.state.as_deref().map(|folder| Keep::new(folder, &target, &env));
         let cache = folders.cache.as_deref().map(|folder| RoleCache::of(folder, &target));

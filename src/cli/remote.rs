@@ -11,8 +11,11 @@ use std::{ffi::OsStr, path::PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Remote {
-    /// The server: its address, or what the client's file calls it [default: what HALLPASS_SERVER or the file says].
-    #[arg(long, value_name = "SERVER")]
+    #[arg(
+        long,
+        value_name = "SERVER",
+        help = "The server: its address, or its name in the client's file [default: what HALLPASS_SERVER or the file says]"
+    )]
     server: Option<String>,
     /// Of the other commands; here it is refused, so it is not shown.
     #[arg(long, value_name = "FILE", hide = true)]

@@ -4,8 +4,8 @@ use serde_json::json;
 
 /// Show who you are to the server, and by which token.
 ///
-/// The token comes from the first of these that is there: HALLPASS_TOKEN; the file that HALLPASS_TOKEN_FILE names; what
-/// HALLPASS_TOKEN_SOURCE says (github, gitlab, kubernetes, login or aws); a job of GitHub Actions; a job of GitLab; a
+/// The token comes from the first of these that is there: `HALLPASS_TOKEN`; the file that `HALLPASS_TOKEN_FILE` names; what
+/// `HALLPASS_TOKEN_SOURCE` says (github, gitlab, kubernetes, login or aws); a job of GitHub Actions; a job of GitLab; a
 /// projected token of Kubernetes; your sign-in; the role of an AWS workload.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

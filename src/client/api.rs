@@ -76,7 +76,7 @@ impl Api {
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<T, ClientError> {
         let url = Url::parse(&format!("{}{path}", self.server)).map_err(|_| self.nonsense("it has no such address"))?;
-        let mut request = self.outward.client(&url).request(method, url.clone());
+        let mut request = self.outward.client(&url)?.request(method, url.clone());
         if let Some(token) = token {
             request = request.bearer_auth(token.secret.expose());
         }

@@ -277,15 +277,13 @@ fn next_step(problem: &Problem) -> String {
         Some(seconds) => format!("try again in {seconds} s"),
         None => "try again".to_owned(),
     };
+    let token = ["token_expired", "token_invalid", "unauthenticated"].contains(&problem.code.as_str());
     match (problem.code.as_str(), &problem.source) {
-        ("token_expired" | "token_invalid", Some(Source::SignIn)) => steps.push("run `hallpass login`".to_owned()),
-        ("token_expired" | "token_invalid" | "unauthenticated", Some(source)) => {
-            steps.push(format!("the token came from {source}"));
-        }
-        ("unauthenticated", None) => steps.push("run `hallpass login`".to_owned()),
+        (_, None | Some(Source::SignIn)) if token => steps.push("run `hallpass login`".to_owned()),
+        (_, Some(source)) if token => steps.push(format!("the token came from {source}")),
         ("not_allowed", _) => steps.push("`hallpass roles` lists what you may have".to_owned()),
         ("rate_limited" | "overloaded", _) => steps.push(again(problem.retry_after)),
-        (_, _) if problem.status >= 500 => {
+        _ if problem.status >= 500 => {
             let id = &problem.request_id;
             steps.push(format!("{}; its operators find it as request {id}", again(problem.retry_after)));
         }
@@ -304,6 +302,91 @@ impl fmt::Display for Span {
             seconds @ ..7200 => write!(f, "{} minutes", seconds / 60),
             seconds @ ..172_800 => write!(f, "{} hours", seconds / 3600),
             seconds => write!(f, "{} days", seconds / 86_400),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::api::{Fault, Reason};
+
+    fn problem(status: u16, code: &str, detail: &str) -> Problem {
+        let (code, detail) = (code.to_owned(), detail.to_owned());
+        Problem { status, code, detail, request_id: "r-1".to_owned(), ..Problem::default() }
+    }
+
+    #[test]
+    fn what_the_server_says_is_said_with_what_to_do_next() {
+        let expired = || problem(401, "token_expired", "The token has expired.");
+        let reason = |detail: &str| Reason { detail: detail.to_owned() };
+        let fault = |pointer: &str, problem: &str| Fault { pointer: pointer.to_owned(), problem: problem.to_owned() };
+        let (signed_in, variable) = (Some(Source::SignIn), Some(Source::Variable));
+        for (problem, expected) in [
+            (Problem { source: signed_in.clone(), ..expired() }, "The token has expired: run `hallpass login`"),
+            (
+                Problem { source: variable.clone(), ..expired() },
+                "The token has expired: the token came from HALLPASS_TOKEN",
+            ),
+            (
+                Problem { source: variable, clock_ahead: Some(-700), ..expired() },
+                "The token has expired: this machine's clock is 11 minutes behind the server's, set it; the token came from HALLPASS_TOKEN",
+            ),
+            (
+                Problem { source: signed_in, clock_ahead: Some(90_000), ..expired() },
+                "The token has expired: this machine's clock is 25 hours ahead of the server's, set it; run `hallpass login`",
+            ),
+            (Problem { clock_ahead: Some(60), ..expired() }, "The token has expired: run `hallpass login`"),
+            (problem(403, "forbidden", "Only admins."), "Only admins"),
+            (
+                Problem {
+                    reasons: vec![reason("Grant 1 ended yesterday."), reason("Grant 2 is for 10.0.0.0/8.")],
+                    ..problem(403, "not_allowed", "No grant of yours allows this.")
+                },
+                "No grant of yours allows this\n  - Grant 1 ended yesterday.\n  - Grant 2 is for 10.0.0.0/8.\n\
+                 `hallpass roles` lists what you may have",
+            ),
+            (
+                Problem {
+                    errors: vec![fault("/role", "expected a role"), fault("", "too long")],
+                    ..problem(422, "invalid_request", "The request has faults.")
+                },
+                "The request has faults\n  - /role: expected a role\n  - too long",
+            ),
+            (
+                Problem {
+                    errors: vec![fault("/duration_seconds", "at most 1h")],
+                    ..problem(422, "duration_too_long", "Grants allow at most 1h.")
+                },
+                "Grants allow at most 1h",
+            ),
+            (
+                Problem { retry_after: Some(7), ..problem(429, "rate_limited", "You ask too often.") },
+                "You ask too often: try again in 7 s",
+            ),
+            (
+                problem(502, "sts_refused", "AWS said no."),
+                "AWS said no: try again; its operators find it as request r-1",
+            ),
+        ] {
+            assert_eq!(ClientError::Refused(Box::new(problem)).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_refused_with_its_reason() {
+        for (fault, expected) in [
+            (CertificateError::UnknownIssuer, "is not trusted (unknown authority): name its authority's certificate"),
+            (CertificateError::Expired, "is not trusted (it has expired): check this machine's clock"),
+            (CertificateError::NotValidYet, "is not trusted (it is not valid yet): check this machine's clock"),
+            (CertificateError::NotValidForName, "is not trusted (it is for another name): check the address"),
+        ] {
+            // As it comes: wrapped twice by I/O errors.
+            let tls = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::InvalidCertificate(fault));
+            let error = io::Error::other(tls);
+            let found = cause_of::<rustls::Error>(&error).expect("what TLS says");
+            let said = ClientError::certificate("https://h".to_owned(), found).to_string();
+            assert!(said.contains(expected), "{said}");
         }
     }
 }

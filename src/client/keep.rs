@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::oneshot;
 
 /// Somebody may have to type the keyring's password.
-const KEYRING_LIMIT: Duration = Duration::from_secs(60);
+const KEYRING_LIMIT: Duration = Duration::from_mins(1);
 
 const SERVICE: &str = "hallpass";
 

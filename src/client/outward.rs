@@ -1,6 +1,11 @@
 use super::ClientError;
-use reqwest::{Certificate, Client, ClientBuilder, redirect};
-use std::{fs, path::Path, time::Duration};
+use reqwest::{Certificate, Client, redirect};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use url::Url;
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -8,11 +13,15 @@ const CONNECT: Duration = Duration::from_secs(5);
 const WHOLE_ANSWER: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 16 << 20;
 
-/// HTTP to the server and to the identity provider: no redirect is followed, since a token would go along.
+/// HTTP to the server and to the identity provider: no redirect is followed, since a token would go along. Costs nothing
+/// before it is used: the system's certificates are read with the first https request.
 #[derive(Clone)]
-pub(super) struct Outward {
-    far: Client,
-    loopback: Client,
+pub(super) struct Outward(Arc<Clients>);
+
+struct Clients {
+    ca_bundle: Option<PathBuf>,
+    far: OnceLock<Client>,
+    loopback: OnceLock<Client>,
 }
 
 /// An answer, read to its end.
@@ -24,24 +33,34 @@ pub(super) struct Answer {
 
 impl Outward {
     /// Trusts what the system trusts and, beside that, the certificates of `ca_bundle`.
-    pub(super) fn new(ca_bundle: Option<&Path>) -> Result<Self, ClientError> {
-        let more = ca_bundle.map(certificates).transpose()?.unwrap_or_default();
-        let bounded = || -> ClientBuilder {
-            Client::builder()
-                .redirect(redirect::Policy::none())
-                .connect_timeout(CONNECT)
-                .timeout(WHOLE_ANSWER)
-                .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")))
-        };
-        let far = bounded().https_only(true).tls_certs_merge(more.clone());
-        // Plain http stays on this machine: a proxy from the environment would carry it away.
-        let loopback = bounded().no_proxy().tls_certs_merge(more);
-        let built = |builder: ClientBuilder| builder.build().map_err(|error| ClientError::Http(error.to_string()));
-        Ok(Self { far: built(far)?, loopback: built(loopback)? })
+    pub(super) fn new(ca_bundle: Option<PathBuf>) -> Self {
+        Self(Arc::new(Clients { ca_bundle, far: OnceLock::new(), loopback: OnceLock::new() }))
     }
 
-    pub(super) fn client(&self, url: &Url) -> &Client {
-        if url.scheme() == "https" { &self.far } else { &self.loopback }
+    pub(super) fn client(&self, url: &Url) -> Result<&Client, ClientError> {
+        let far = url.scheme() == "https";
+        let place = if far { &self.0.far } else { &self.0.loopback };
+        if let Some(client) = place.get() {
+            return Ok(client);
+        }
+        let client = self.build(far)?;
+        Ok(place.get_or_init(|| client))
+    }
+
+    fn build(&self, far: bool) -> Result<Client, ClientError> {
+        let client = Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(WHOLE_ANSWER)
+            .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")));
+        let client = if far {
+            let more = self.0.ca_bundle.as_deref().map(certificates).transpose()?;
+            client.https_only(true).tls_certs_merge(more.unwrap_or_default())
+        } else {
+            // Plain http stays on this machine: a proxy from the environment would carry it away. There is no TLS.
+            client.no_proxy().tls_certs_only([])
+        };
+        client.build().map_err(|error| ClientError::Http(error.to_string()))
     }
 
     /// Sends it, and reads the answer to its end.

@@ -13,21 +13,22 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use oauth2::{
     AccessToken, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, DeviceAuthorizationUrl,
     EndpointMaybeSet, EndpointNotSet, EndpointSet, ErrorResponse, ErrorResponseType, ExtraTokenFields, HttpRequest,
-    HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, RevocationUrl,
-    Scope, StandardDeviceAuthorizationResponse, StandardErrorResponse, StandardRevocableToken, StandardTokenResponse,
+    HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
+    StandardDeviceAuthorizationResponse, StandardErrorResponse, StandardRevocableToken, StandardTokenResponse,
     TokenResponse, TokenUrl,
     basic::{
         BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
         BasicTokenType,
     },
 };
+use reqwest::header;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 /// Where nobody says how long an access token is good.
-const UNSAID_LIFETIME: Duration = Duration::from_secs(300);
+const UNSAID_LIFETIME: Duration = Duration::from_mins(5);
 
 /// OpenID Connect Discovery 1.0, §3, as far as it is needed.
 #[derive(Deserialize)]
@@ -57,7 +58,7 @@ type OAuth = oauth2::Client<
     EndpointSet,
     EndpointMaybeSet,
     EndpointNotSet,
-    EndpointMaybeSet,
+    EndpointNotSet,
     EndpointSet,
 >;
 
@@ -65,6 +66,7 @@ type OAuth = oauth2::Client<
 pub(super) struct Provider {
     pub(super) sign_in: SignIn,
     oauth: OAuth,
+    revocation: Option<Url>,
     outward: Outward,
     clock: Clock,
 }
@@ -91,7 +93,7 @@ impl Provider {
         let nonsense = |what: &str| ClientError::Nonsense { url: sign_in.issuer.clone(), what: what.to_owned() };
         let address = format!("{}/.well-known/openid-configuration", sign_in.issuer.trim_end_matches('/'));
         let url = parse_address(&address).map_err(|expected| nonsense(&format!("expected {expected}")))?;
-        let answer = outward.send(&url, outward.client(&url).get(url.clone())).await?;
+        let answer = outward.send(&url, outward.client(&url)?.get(url.clone())).await?;
         let document = serde_json::from_slice::<Discovery>(&answer.body).ok().filter(|_| answer.status == 200);
         let document = document.ok_or_else(|| {
             nonsense(&format!(
@@ -102,9 +104,11 @@ impl Provider {
         if document.issuer != sign_in.issuer {
             return Err(nonsense("its discovery document is that of another issuer"));
         }
-        let oauth =
-            client(&sign_in, &document).ok_or_else(|| nonsense("an address in its discovery document is not https"))?;
-        Ok(Self { sign_in, oauth, outward, clock })
+        let insecure = || nonsense("an address in its discovery document is not https");
+        let revocation = document.revocation_endpoint.as_deref().map(parse_address).transpose();
+        let revocation = revocation.map_err(|_| insecure())?;
+        let oauth = client(&sign_in, &document).ok_or_else(insecure)?;
+        Ok(Self { sign_in, oauth, revocation, outward, clock })
     }
 
     /// Whether there is a device flow.
@@ -120,8 +124,9 @@ impl Provider {
         let mut request = self.oauth.authorize_url(CsrfToken::new_random);
         request = request.set_redirect_uri(std::borrow::Cow::Borrowed(&redirect)).set_pkce_challenge(challenge);
         request = request.add_scopes(self.scopes()).add_extra_param("nonce", nonce.clone());
-        if let Some(resource) = &self.sign_in.resource {
-            request = request.add_extra_param("resource", resource.clone());
+        let extra = [("prompt", &self.sign_in.prompt), ("resource", &self.sign_in.resource)];
+        for (name, value) in extra.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+            request = request.add_extra_param(name, value.clone());
         }
         let (url, state) = request.url();
         Ok(Asked { url, state, redirect, verifier, nonce })
@@ -182,13 +187,20 @@ impl Provider {
         self.tokens(&answer, None, Some(refresh_token)).map_err(Refusal::Other)
     }
 
-    /// RFC 7009. `false` where the provider has nothing to revoke at.
+    /// RFC 7009. `false` where the provider has nothing to revoke at. Not by `oauth2`, which takes no address on loopback.
     pub(super) async fn revoke(&self, refresh_token: &Secret) -> Result<bool, ClientError> {
-        let token = StandardRevocableToken::from(RefreshToken::new(refresh_token.expose().to_owned()));
-        let Ok(request) = self.oauth.revoke_token(token) else { return Ok(false) };
-        match request.request_async(&self.carrier()).await {
-            Ok(()) => Ok(true),
-            Err(error) => Err(self.said_no(self.refusal_of(error, |said| said.error().as_ref().to_owned()))),
+        let Some(url) = &self.revocation else { return Ok(false) };
+        let mut fields = form_urlencoded::Serializer::new(String::new());
+        fields.append_pair("token", refresh_token.expose()).append_pair("token_type_hint", "refresh_token");
+        fields.append_pair("client_id", &self.sign_in.client_id);
+        if let Some(secret) = &self.sign_in.client_secret {
+            fields.append_pair("client_secret", secret);
+        }
+        let request = self.outward.client(url)?.post(url.clone()).body(fields.finish());
+        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        match self.outward.send(url, request).await?.status {
+            200..=299 => Ok(true),
+            status => Err(self.refuses(&format!("it answers {status} where tokens are revoked"))),
         }
     }
 
@@ -259,12 +271,11 @@ impl Provider {
         Refusal::Other(match error {
             RequestTokenError::ServerResponse(said) => self.refuses(&words(&said)),
             RequestTokenError::Request(error) => error,
-            // The answer may hold tokens: it is not shown.
-            RequestTokenError::Parse(..) => self.refuses("its answer is not understood"),
             RequestTokenError::Other(what) if what == "Device code expired" => {
                 self.refuses("nobody signed in before the code expired: run `hallpass login` again")
             }
-            RequestTokenError::Other(_) => self.refuses("its answer is not understood"),
+            // The answer may hold tokens: it is not shown.
+            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => self.refuses("its answer is not understood"),
         })
     }
 
@@ -290,7 +301,8 @@ impl Provider {
                 let (parts, body) = request.into_parts();
                 let nonsense = |what: &str| ClientError::Http(what.to_owned());
                 let url = Url::parse(&parts.uri.to_string()).map_err(|_| nonsense("an address of the provider"))?;
-                let request = outward.client(&url).request(parts.method, url.clone()).headers(parts.headers).body(body);
+                let request =
+                    outward.client(&url)?.request(parts.method, url.clone()).headers(parts.headers).body(body);
                 let answer = outward.send(&url, request).await?;
                 let mut response = HttpResponse::new(answer.body);
                 *response.status_mut() = answer.status.try_into().map_err(|_| nonsense("a status of the provider"))?;
@@ -304,21 +316,18 @@ impl Provider {
 /// Nothing where an address of the provider's would carry tokens in the clear.
 fn client(sign_in: &SignIn, document: &Discovery) -> Option<OAuth> {
     let lawful = |address: &String| parse_address(address).is_ok().then(|| address.clone());
-    let optional = |address: &Option<String>| match address {
-        None => Some(None),
-        Some(address) => lawful(address).map(Some),
-    };
     let authorization = AuthUrl::new(lawful(&document.authorization_endpoint)?).ok()?;
     let token = TokenUrl::new(lawful(&document.token_endpoint)?).ok()?;
-    let device =
-        optional(&document.device_authorization_endpoint)?.map(DeviceAuthorizationUrl::new).transpose().ok()?;
-    let revocation = optional(&document.revocation_endpoint)?.map(RevocationUrl::new).transpose().ok()?;
+    let device = match &document.device_authorization_endpoint {
+        None => None,
+        Some(address) => Some(DeviceAuthorizationUrl::new(lawful(address)?).ok()?),
+    };
     let mut client = oauth2::Client::new(ClientId::new(sign_in.client_id.clone())).set_auth_type(AuthType::RequestBody);
     if let Some(secret) = &sign_in.client_secret {
         client = client.set_client_secret(ClientSecret::new(secret.clone()));
     }
     let client = client.set_auth_uri(authorization).set_token_uri(token);
-    Some(client.set_device_authorization_url_option(device).set_revocation_url_option(revocation))
+    Some(client.set_device_authorization_url_option(device))
 }
 
 /// A JWT's claims, believed by nobody.

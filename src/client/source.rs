@@ -131,7 +131,7 @@ impl Source {
         let mut url = parse_address(url)
             .map_err(|expected| self.missing(&format!("ACTIONS_ID_TOKEN_REQUEST_URL: expected {expected}")))?;
         url.query_pairs_mut().append_pair("audience", &target.audience);
-        let request = outward.client(&url).get(url.clone()).bearer_auth(bearer);
+        let request = outward.client(&url)?.get(url.clone()).bearer_auth(bearer);
         let answer = outward.send(&url, request).await?;
         if answer.status != 200 {
             return Err(self.missing(&format!("GitHub answers {}; run the job again", answer.status)));

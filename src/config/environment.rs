@@ -13,7 +13,7 @@ enum Form {
 }
 
 /// Every key that a variable can set: all outside `[[issuers]]`.
-const KEYS: [(&str, Form); 24] = [
+const KEYS: [(&str, Form); 25] = [
     ("/server/listen", Form::Text),
     ("/server/public_url", Form::Text),
     ("/server/trusted_proxies", Form::List),
@@ -31,6 +31,7 @@ const KEYS: [(&str, Form); 24] = [
     ("/login/client_id", Form::Text),
     ("/login/token", Form::Text),
     ("/login/scopes", Form::List),
+    ("/login/prompt", Form::Text),
     ("/login/resource", Form::Text),
     ("/login/redirect_port", Form::Number),
     ("/login/public_client_secret", Form::Text),

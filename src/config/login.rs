@@ -21,6 +21,10 @@ pub struct Login {
     /// What is asked for; `openid`, `profile`, `email` and `offline_access` by default.
     #[deserr(try_from(Vec<String>) = parse_scopes -> Invalid, default = default_scopes())]
     pub scopes: Vec<String>,
+    /// `prompt` of the authorization request, none where empty; by default `consent` where `offline_access` is asked
+    /// for: without it a provider gives none (OpenID Connect Core 1.0, §11).
+    #[deserr(default)]
+    pub prompt: Option<String>,
     /// RFC 8707: whom an access token is asked for.
     #[deserr(default)]
     pub resource: Option<String>,
@@ -74,10 +78,13 @@ impl Config {
         let login = self.login.as_ref()?;
         let issuer = self.issuers.iter().find(|issuer| issuer.name == login.issuer)?;
         let own_audience = issuer.audiences.contains(&login.client_id);
+        let offline = login.scopes.iter().any(|scope| scope == "offline_access");
+        let prompt = login.prompt.clone().or_else(|| offline.then(|| "consent".to_owned()));
         Some(SignIn {
             client_id: login.client_id.clone(),
             client_secret: login.public_client_secret.clone(),
             issuer: issuer.issuer.clone(),
+            prompt: prompt.filter(|prompt| !prompt.is_empty()),
             redirect_port: login.redirect_port,
             resource: login.resource.clone(),
             scopes: login.scopes.clone(),

@@ -226,7 +226,7 @@ issuer = "corp"
     hallpass.toml: aws.region: required, such as eu-west-1, where AWS_REGION does not say it
     HALLPASS_ACCESS__AUDITORS[1]: expected a principal: user:<name>, group:<name> or workload:<issuer>/<subject>
     HALLPASS_ISSUERS__0__NAME: issuers are set in the file only: a variable cannot say which of them it means
-    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_SERVER__TLS__CERTIFICATE, HALLPASS_SERVER__TLS__KEY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_LOGIN__ISSUER, HALLPASS_LOGIN__CLIENT_ID, HALLPASS_LOGIN__TOKEN, HALLPASS_LOGIN__SCOPES, HALLPASS_LOGIN__RESOURCE, HALLPASS_LOGIN__REDIRECT_PORT, HALLPASS_LOGIN__PUBLIC_CLIENT_SECRET, HALLPASS_AUDIT__SIGNING_KEY_FILE, HALLPASS_LIMITS__REQUESTS_PER_SECOND, HALLPASS_LIMITS__REQUESTS_BURST, HALLPASS_LIMITS__STS_PER_SECOND
+    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_SERVER__TLS__CERTIFICATE, HALLPASS_SERVER__TLS__KEY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_LOGIN__ISSUER, HALLPASS_LOGIN__CLIENT_ID, HALLPASS_LOGIN__TOKEN, HALLPASS_LOGIN__SCOPES, HALLPASS_LOGIN__PROMPT, HALLPASS_LOGIN__RESOURCE, HALLPASS_LOGIN__REDIRECT_PORT, HALLPASS_LOGIN__PUBLIC_CLIENT_SECRET, HALLPASS_AUDIT__SIGNING_KEY_FILE, HALLPASS_LIMITS__REQUESTS_PER_SECOND, HALLPASS_LIMITS__REQUESTS_BURST, HALLPASS_LIMITS__STS_PER_SECOND
     "#);
 }
 
@@ -243,6 +243,15 @@ fn people_sign_in_with_the_token_that_the_issuer_can_have() {
         let sign_in = config.sign_in().unwrap();
         assert_eq!((sign_in.token, sign_in.issuer.as_str()), (sent, "https://login.example.com"), "{audiences} {said}");
         assert_eq!(sign_in.scopes, ["openid", "profile", "email", "offline_access"]);
+    }
+    for (said, prompt) in [
+        ("", Some("consent")),
+        ("prompt = ''", None),
+        ("prompt = 'login'", Some("login")),
+        ("scopes = ['openid', 'email']", None),
+    ] {
+        let config = read(&format!("{LEAST}\n[login]\nissuer = 'corp'\nclient_id = 'cli'\n{said}")).unwrap();
+        assert_eq!(config.sign_in().unwrap().prompt.as_deref(), prompt, "{said}");
     }
     assert_eq!(read(LEAST).unwrap().sign_in(), None);
 }

@@ -12,6 +12,8 @@ pub struct SignIn {
     /// The provider: its OpenID discovery document is below this address.
     #[schema(example = "https://login.example.com")]
     pub issuer: String,
+    /// OpenID's `prompt`: what the person is to be asked at the provider. Null: what the provider thinks right.
+    pub prompt: Option<String>,
     /// The loopback port of the redirect address, where the provider wants one that is known. Null: any.
     pub redirect_port: Option<u16>,
     /// RFC 8707: whom an access token is asked for. Null: nothing is said.

@@ -5,6 +5,7 @@
 mod api;
 mod aws;
 mod changes;
+mod client;
 mod crash;
 mod credentials;
 #[cfg(feature = "demo")]
@@ -13,6 +14,7 @@ mod events;
 mod ground;
 mod layers;
 mod limits;
+mod login;
 mod metrics;
 mod openapi;
 mod outage;
