@@ -81,6 +81,10 @@ impl Source {
                 _ => Err(ClientError::UnknownSource),
             };
         }
+        // EKS Pod Identity's agent. Another address there may be Hallpass's own container endpoint.
+        let agents = ["http://169.254.170.23/", "http://[fd00:ec2::23]/"];
+        let container = env.get("AWS_CONTAINER_CREDENTIALS_FULL_URI").unwrap_or_default();
+        let pod_identity = agents.into_iter().any(|agent| container.starts_with(agent));
         // A job never has a person's sign-in: without its token request, GitHub's own variable tells what is missing.
         let found = [
             (env.get("GITHUB_ACTIONS") == Some("true"), Self::GitHub),
@@ -93,7 +97,7 @@ impl Source {
             (has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), Self::Aws),
             (has("AWS_LAMBDA_FUNCTION_NAME"), Self::Aws),
             (has("AWS_WEB_IDENTITY_TOKEN_FILE") && has("AWS_ROLE_ARN"), Self::Aws),
-            (has("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") && has("AWS_CONTAINER_CREDENTIALS_FULL_URI"), Self::Aws),
+            (pod_identity, Self::Aws),
         ];
         Ok(found.into_iter().find_map(|(there, source)| there.then_some(source)))
     }
@@ -191,6 +195,13 @@ mod tests {
             (&["AWS_WEB_IDENTITY_TOKEN_FILE=/x"], false, false, "none"),
             (&["AWS_WEB_IDENTITY_TOKEN_FILE=/x", "AWS_ROLE_ARN=a"], false, false, "AWS (sts:GetWebIdentityToken)"),
             (&["AWS_ACCESS_KEY_ID=a"], false, false, "none"),
+            (
+                &["AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23/v1/credentials"],
+                false,
+                false,
+                "AWS (sts:GetWebIdentityToken)",
+            ),
+            (&["AWS_CONTAINER_CREDENTIALS_FULL_URI=https://hallpass/v1/container/a/b"], false, false, "none"),
             (&[ecs], true, true, "Kubernetes (/var/run/secrets/hallpass/token)"),
             (&["GITLAB_CI=true"], true, true, "GitLab (HALLPASS_ID_TOKEN)"),
             (&["HALLPASS_ID_TOKEN=x"], true, true, "GitLab (HALLPASS_ID_TOKEN)"),

@@ -1,10 +1,12 @@
 //! Signing in and out, against a certified provider: in a browser, by a code, and what becomes of it afterwards.
 
 use crate::support::{
+    Killed,
     database::{TestDb, on_sqlite},
     oidc::{Browser, Provider},
     person::{Ended, Person},
     service::{Plan, Service},
+    skip,
     sts::FakeSts,
     until,
 };
@@ -12,14 +14,15 @@ use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::Child,
+    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
 };
+use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -84,6 +87,82 @@ impl Waiting {
         let err = said.lock().unwrap().join("\n");
         Ended { err, ..Ended::of(&output) }
     }
+}
+
+/// A session bus of the test's own, and a keyring on it that is unlocked.
+struct Session {
+    bus: String,
+    _processes: Vec<Killed>,
+    _folder: TempDir,
+}
+
+impl Session {
+    /// `None` where there are no such programs, and that may be.
+    async fn start(with_keyring: bool) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = format!("unix:path={}", folder.path().join("bus").display());
+        let mut daemon = Command::new("dbus-daemon");
+        daemon.args(["--session", "--nofork", "--nopidfile", &format!("--address={bus}")]);
+        let Ok(daemon) = daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
+            skip("a session bus (dbus-daemon)");
+            return None;
+        };
+        let mut processes = vec![Killed(daemon)];
+        until("session bus", LIMIT, async || folder.path().join("bus").exists().then_some(())).await;
+        if with_keyring {
+            let mut keyring = Command::new("gnome-keyring-daemon");
+            keyring.args(["--foreground", "--unlock", "--components=secrets"]).env_clear();
+            keyring.env("DBUS_SESSION_BUS_ADDRESS", &bus).env("HOME", folder.path());
+            keyring
+                .env("XDG_RUNTIME_DIR", folder.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let Ok(mut keyring) = keyring.spawn() else {
+                skip("a keyring (gnome-keyring-daemon)");
+                return None;
+            };
+            keyring.stdin.take().unwrap().write_all(b"open sesame").unwrap();
+            processes.push(Killed(keyring));
+            // It unlocks and takes its name on the bus in a moment of its own.
+            let file = folder.path().join(".local/share/keyrings/login.keyring");
+            until("unlocked keyring", LIMIT, async || file.exists().then_some(())).await;
+        }
+        Some(Self { bus, _processes: processes, _folder: folder })
+    }
+}
+
+#[test]
+fn a_keyring_keeps_the_tokens_where_there_is_one() {
+    on_sqlite(async |db| {
+        let Some(stage) = Stage::start(db, "hallpass").await else { return };
+        let Some(session) = Session::start(true).await else { return };
+        let url = stage.url();
+        let alice =
+            Person::new().with("DBUS_SESSION_BUS_ADDRESS", &session.bus).with("HALLPASS_TOKEN_STORE", "keyring");
+        let ended = sign_in(&alice, url, "alice").await;
+        assert!(ended.err.contains("kept in the system's keyring."), "{ended:?}");
+        let session = read(&alice, url);
+        assert_eq!((&session["kept"], &session["tokens"]), (&json!("keyring"), &Value::Null));
+        assert!(alice.see(&["whoami"]).await.starts_with("user:alice@example.com\n"));
+        let ended = alice.run(&["logout"]).await;
+        assert!(ended.err.ends_with("the provider takes the tokens no more."), "{ended:?}");
+        assert!(alice.fail(&["whoami"]).await.starts_with("not signed in"));
+    });
+}
+
+#[test]
+fn a_file_keeps_them_where_no_keyring_answers() {
+    on_sqlite(async |db| {
+        let Some(stage) = Stage::start(db, "hallpass").await else { return };
+        let Some(session) = Session::start(false).await else { return };
+        for bus in [session.bus.as_str(), "unix:path=/nowhere"] {
+            let alice = Person::new().with("DBUS_SESSION_BUS_ADDRESS", bus);
+            let ended = sign_in(&alice, stage.url(), "alice").await;
+            assert!(ended.err.contains("kept in a file that only you can read."), "{ended:?}");
+            alice.see(&["whoami"]).await;
+        }
+    });
 }
 
 /// Signs in by a browser as `name`.
@@ -213,7 +292,7 @@ fn who_gives_up_leaves_nothing_behind() {
             let mut waiting = Waiting::begin(&alice, &["login", how, "--server", stage.url()]);
             waiting.address().await;
             let pid = waiting.child.id();
-            crate::support::run(std::process::Command::new("sh").args(["-c", &format!("kill -INT {pid}")]));
+            crate::support::run(Command::new("sh").args(["-c", &format!("kill -INT {pid}")]));
             let status = tokio::task::spawn_blocking(move || waiting.child.wait()).await.unwrap().unwrap();
             assert_eq!(status.signal(), Some(2), "{how}");
             assert_eq!(alice.files(), [], "{how}");
