@@ -173,15 +173,11 @@ fn said(error: &anyhow::Error) -> String {
     })
 }
 
-/// Logs to stderr, as JSON where that is no terminal; `RUST_LOG` sets what is logged.
+/// Logs to stderr, as JSON where that is no terminal; `RUST_LOG` sets what is logged. The first call counts.
 fn start_log(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if io::stderr().is_terminal() {
-        log.init();
-    } else {
-        log.json().flatten_event(true).init();
-    }
+    let _ = if io::stderr().is_terminal() { log.try_init() } else { log.json().flatten_event(true).try_init() };
 }
 
 /// Ends at SIGTERM or SIGINT; neither ends the process by itself from now on.

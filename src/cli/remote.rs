@@ -31,6 +31,8 @@ impl Remote {
 
 /// The server that is named, or else the environment's or the file's.
 pub(super) fn open(server: Option<&str>) -> anyhow::Result<Client> {
+    // What goes wrong is said once, as an error; the log is for who asks for it.
+    super::start_log("off");
     let aws = |audience: String| -> futures_util::future::BoxFuture<'static, _> {
         Box::pin(async move { sts::web_identity_token(&audience).await })
     };

@@ -166,6 +166,59 @@ fn every_source_is_found_and_named() {
     });
 }
 
+/// A clock that is behind takes an expired token for a good one; the server does not.
+#[test]
+fn a_sign_in_whose_token_the_server_calls_expired_is_refreshed_once() {
+    on_sqlite(async |db| {
+        let test = TestApp::start(db).await;
+        let old = test.token(Alice);
+        test.clock.advance(Duration::from_hours(2));
+        let fresh = Arc::new(Mutex::new((test.token(Alice), Vec::new())));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let document = json!({
+            "issuer": issuer, "authorization_endpoint": format!("{issuer}/auth"), "token_endpoint": format!("{issuer}/token"),
+        });
+        let answer = async |State(fresh): State<Arc<Mutex<(String, Vec<String>)>>>, body: String| {
+            let mut fresh = fresh.lock().unwrap();
+            fresh.1.push(body);
+            Json(json!({"access_token": fresh.0, "token_type": "Bearer"}))
+        };
+        let provider = Router::new()
+            .route("/.well-known/openid-configuration", get(async || Json(document)))
+            .route("/token", axum::routing::post(answer))
+            .with_state(fresh.clone());
+        tokio::spawn(async { axum::serve(listener, provider).await });
+
+        let alice = Person::new().with("HALLPASS_SERVER", &test.url);
+        let folder = alice.home().join(".local/state/hallpass");
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(format!("{}.json", test.url.replace("://", "_").replace(':', "_")));
+        let sign_in = json!({
+            "client_id": "cli", "client_secret": null, "issuer": issuer, "prompt": null, "redirect_port": null,
+            "resource": null, "scopes": ["openid"], "token": "access", "of_a_later_version": 1,
+        });
+        let tokens = json!({"token": old, "expires_at": 4_000_000_000_i64, "refresh_token": "r1"});
+        let session = json!({
+            "server": test.url, "sign_in": sign_in, "principal": "user:alice@example.com", "kept": "file", "tokens": tokens,
+        });
+        fs::write(&file, session.to_string()).unwrap();
+        assert!(alice.see(&["whoami"]).await.starts_with("user:alice@example.com"));
+        let asked = fresh.lock().unwrap().1.clone();
+        assert_eq!(asked, ["grant_type=refresh_token&refresh_token=r1&client_id=cli"]);
+        let kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        assert_eq!(kept["tokens"]["refresh_token"], "r1", "where none comes, the old one stays");
+
+        // Where that does not help, it is said, and nobody is asked a third time.
+        test.clock.advance(Duration::from_hours(2));
+        fs::write(&file, session.to_string()).unwrap();
+        let said = alice.fail(&["whoami"]).await;
+        assert_eq!(said, "The token has expired; ask its issuer for a new one: run `hallpass login`");
+        assert_eq!(fresh.lock().unwrap().1.len(), 2);
+        test.close().await;
+    });
+}
+
 #[test]
 fn the_role_of_an_aws_workload_is_asked_for_a_token() {
     on_sqlite(async |db| {

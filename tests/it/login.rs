@@ -229,8 +229,21 @@ fn a_browser_signs_in_and_a_sign_out_is_told_to_the_provider() {
             let ours = path.components().any(|part| part.as_os_str() == "hallpass");
             assert!(!ours || mode == if path.is_dir() { 0o700 } else { 0o600 }, "{mode:o} {}", path.display());
         }
-        let token = read(&alice, url)["tokens"]["refresh_token"].as_str().unwrap().to_owned();
-        assert!(!ended.err.contains(&token));
+        let tokens = read(&alice, url)["tokens"].clone();
+        let (token, id) = (tokens["refresh_token"].as_str().unwrap(), tokens["token"].as_str().unwrap());
+        let (_, signature) = id.rsplit_once('.').unwrap();
+        let_it_end(&alice, url, 30);
+        let logged = alice.run_with(&["whoami"], "RUST_LOG", "trace").await.err;
+        assert!(logged.contains("reqwest") || logged.contains("hyper"), "{logged:.2000}");
+        let now = read(&alice, url)["tokens"]["refresh_token"].as_str().unwrap().to_owned();
+        for secret in [token, now.as_str(), signature] {
+            assert!(!logged.contains(secret) && !ended.err.contains(secret), "{secret} in\n{logged}");
+        }
+        for (path, _) in alice.files().iter().filter(|(path, _)| path.is_file() && *path != kept(&alice, url)) {
+            let text = fs::read_to_string(path).unwrap();
+            assert!(!text.contains(&now) && !text.contains(signature), "{}", path.display());
+        }
+        let token = now;
 
         let out = alice.run(&["logout"]).await;
         let expected = format!("Signed out of {url}; the provider takes the tokens no more.");
@@ -250,8 +263,7 @@ fn a_browser_signs_in_and_a_sign_out_is_told_to_the_provider() {
 fn a_code_signs_in_on_another_device() {
     on_sqlite(async |db| {
         let Some(stage) = Stage::start(db, "hallpass").await else { return };
-        // Without a display, nobody has to ask for it.
-        for arguments in [&["login", "--device", "--server", stage.url()][..], &["login"]] {
+        let sign_in = async |arguments: &[&str]| {
             let carol = Person::new().with("HALLPASS_SERVER", stage.url());
             let waiting = Waiting::begin(&carol, arguments);
             let address = waiting.address().await;
@@ -261,7 +273,9 @@ fn a_code_signs_in_on_another_device() {
             let ended = waiting.end().await;
             assert_eq!(ended.code, Some(0), "{ended:?}");
             assert!(carol.see(&["whoami"]).await.starts_with("user:carol@example.com\n"));
-        }
+        };
+        // Without a display, nobody has to ask for it.
+        tokio::join!(sign_in(&["login", "--device"]), sign_in(&["login"]));
     });
 }
 
@@ -292,6 +306,9 @@ fn who_gives_up_leaves_nothing_behind() {
             let mut waiting = Waiting::begin(&alice, &["login", how, "--server", stage.url()]);
             waiting.address().await;
             let pid = waiting.child.id();
+            // Nothing of the service's is started: the one thread waits.
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            assert!(status.contains("\nThreads:\t1\n"), "{status}");
             crate::support::run(Command::new("sh").args(["-c", &format!("kill -INT {pid}")]));
             let status = tokio::task::spawn_blocking(move || waiting.child.wait()).await.unwrap().unwrap();
             assert_eq!(status.signal(), Some(2), "{how}");

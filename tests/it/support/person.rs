@@ -52,6 +52,14 @@ impl Person {
         Ended::of(&output)
     }
 
+    /// Likewise, with one more variable.
+    pub(crate) async fn run_with(&self, arguments: &[&str], name: &str, value: &str) -> Ended {
+        let mut command = self.command(arguments);
+        command.env(name, value);
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        Ended::of(&output)
+    }
+
     /// What a command that has to do prints.
     pub(crate) async fn see(&self, arguments: &[&str]) -> String {
         let ended = self.run(arguments).await;
