@@ -247,9 +247,14 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// What others say, without what a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 /// The server's sentence, what it counts up, and what to do next.
 fn refused(problem: &Problem) -> String {
-    let mut text = problem.detail.trim_end_matches('.').to_owned();
+    let mut text = plain(problem.detail.trim_end_matches('.'));
     let one_fault = problem.errors.len() == 1 && problem.detail.contains(&problem.errors[0].problem);
     let faults = problem.errors.iter().filter(|_| !one_fault).map(|fault| match fault.pointer.as_str() {
         "" => fault.problem.clone(),
@@ -257,7 +262,7 @@ fn refused(problem: &Problem) -> String {
     });
     for line in problem.reasons.iter().map(|reason| reason.detail.clone()).chain(faults) {
         // To a String, it does not fail.
-        let _ = write!(text, "\n  - {line}");
+        let _ = write!(text, "\n  - {}", plain(&line));
     }
     let next = next_step(problem);
     match (next.is_empty(), text.contains('\n')) {
@@ -337,7 +342,7 @@ mod tests {
                 "The token has expired: this machine's clock is 25 hours ahead of the server's, set it; run `hallpass login`",
             ),
             (Problem { clock_ahead: Some(60), ..expired() }, "The token has expired: run `hallpass login`"),
-            (problem(403, "forbidden", "Only admins."), "Only admins"),
+            (problem(403, "forbidden", "Only \u{1b}[2Jadmins.\r\n."), "Only [2Jadmins."),
             (
                 Problem {
                     reasons: vec![reason("Grant 1 ended yesterday."), reason("Grant 2 is for 10.0.0.0/8.")],

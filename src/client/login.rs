@@ -1,5 +1,7 @@
 use super::{
-    Client, ClientError, Source, Token, Whoami, folders,
+    Client, ClientError, Source, Token, Whoami,
+    error::plain,
+    folders,
     keep::{Kept, Tokens},
     loopback::{Back, Loopback},
     provider::Provider,
@@ -182,11 +184,11 @@ async fn by_device(provider: &Provider, say: &(dyn Fn(&str) + Sync)) -> Result<T
     let mut text = format!(
         "On any device, go to\n\n  {}\n\nand enter the code\n\n  {}\n",
         device.verification_uri().as_str(),
-        device.user_code().secret()
+        plain(device.user_code().secret())
     );
     if let Some(complete) = device.verification_uri_complete() {
         text.push_str("\nor go, with the code in it, to\n\n  ");
-        text.push_str(complete.secret());
+        text.push_str(&plain(complete.secret()));
         text.push('\n');
     }
     say(&text);

@@ -1,6 +1,6 @@
 //! Where the browser comes back to: a port of this machine's loopback, open for as long as a sign-in takes (RFC 8252, §7.3).
 
-use super::ClientError;
+use super::{ClientError, error::plain};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -127,7 +127,6 @@ impl Expected {
         match (one("code"), one("error")) {
             (Some(code), None) => Some(Back::Code(code.to_owned())),
             (None, Some(error)) => {
-                let plain = |text: &str| text.chars().filter(|c| !c.is_control()).take(300).collect::<String>();
                 let said = one("error_description").map(|said| format!("{} ({})", plain(said), plain(error)));
                 Some(Back::Error(said.unwrap_or_else(|| plain(error))))
             }

@@ -3,7 +3,7 @@
 //! Checks state, nonce and PKCE. The signature of a token is not checked here: it came from the provider itself over TLS
 //! (OpenID Connect Core 1.0, §3.1.3.7), and the server checks it before it believes a word.
 
-use super::{ClientError, keep::Tokens, outward::Outward};
+use super::{ClientError, error::plain, keep::Tokens, outward::Outward};
 use crate::{
     clock::Clock,
     model::{SignIn, SignInToken, parse_address},
@@ -340,5 +340,5 @@ fn claims(token: &str) -> Option<Value> {
 /// RFC 6749, §5.2: a code, and what the provider says of it.
 fn words<T: ErrorResponseType + AsRef<str>>(said: &StandardErrorResponse<T>) -> String {
     let code = said.error().as_ref();
-    said.error_description().map_or_else(|| code.to_owned(), |description| format!("{description} ({code})"))
+    plain(&said.error_description().map_or_else(|| code.to_owned(), |description| format!("{description} ({code})")))
 }

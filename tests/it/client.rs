@@ -166,6 +166,9 @@ fn every_source_is_found_and_named() {
     });
 }
 
+/// The token that a provider gives, and what it was asked.
+type Fresh = Arc<Mutex<(String, Vec<String>)>>;
+
 /// A clock that is behind takes an expired token for a good one; the server does not.
 #[test]
 fn a_sign_in_whose_token_the_server_calls_expired_is_refreshed_once() {
@@ -173,13 +176,13 @@ fn a_sign_in_whose_token_the_server_calls_expired_is_refreshed_once() {
         let test = TestApp::start(db).await;
         let old = test.token(Alice);
         test.clock.advance(Duration::from_hours(2));
-        let fresh = Arc::new(Mutex::new((test.token(Alice), Vec::new())));
+        let fresh: Fresh = Arc::new(Mutex::new((test.token(Alice), Vec::new())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let document = json!({
             "issuer": issuer, "authorization_endpoint": format!("{issuer}/auth"), "token_endpoint": format!("{issuer}/token"),
         });
-        let answer = async |State(fresh): State<Arc<Mutex<(String, Vec<String>)>>>, body: String| {
+        let answer = async |State(fresh): State<Fresh>, body: String| {
             let mut fresh = fresh.lock().unwrap();
             fresh.1.push(body);
             Json(json!({"access_token": fresh.0, "token_type": "Bearer"}))

@@ -9,6 +9,7 @@ use crate::support::{
     skip,
     sts::FakeSts,
     until,
+    world::World,
 };
 use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
@@ -377,6 +378,20 @@ fn a_session_that_was_revoked_is_over_at_the_next_refresh() {
         assert!(said.contains("(invalid_grant)") && said.ends_with(": run `hallpass login`"), "{said}");
         sign_in(&alice, url, "alice").await;
         alice.see(&["whoami"]).await;
+    });
+}
+
+#[test]
+fn where_nobody_can_sign_in_it_is_said() {
+    on_sqlite(async |db| {
+        let world = World::start(db, &["ReadOnly"]).await;
+        let url = world.service.api.url();
+        assert_eq!(world.service.api.get("/v1/login", "").await.code(), "not_found");
+        let expected = format!(
+            "{url} has no sign-in for people: its operators set [login], see docs/client.md; a token of your own goes into \
+             HALLPASS_TOKEN"
+        );
+        assert_eq!(Person::new().fail(&["login", "--server", url]).await, expected);
     });
 }
 
