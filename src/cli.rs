@@ -70,6 +70,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Login(login::Args),
+    Logout(logout::Args),
+    Whoami(whoami::Args),
+    Roles(roles::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Serve(serve::Args),
@@ -78,10 +82,6 @@ enum Command {
     Allowlist(allowlist::Args),
     Audit(audit::Args),
     Template(template::Args),
-    Login(login::Args),
-    Logout(logout::Args),
-    Whoami(whoami::Args),
-    Roles(roles::Args),
     Completion(completion::Args),
 }
 
