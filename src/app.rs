@@ -16,7 +16,7 @@ use crate::{
     evidence::Evidence,
     identity::{ApiTokens, Identity, IdentityError, IssuerConfig},
     metrics::Metrics,
-    model::{IpNet, sha256},
+    model::{IpNet, LoginClient, sha256},
     outward::NoClient,
     recorder::{Recorder, Run},
     store::{Pending, Probe, Store, StoreError},
@@ -97,6 +97,8 @@ pub struct Rooms {
     pub trusted_proxies: Vec<IpNet>,
     /// The configured region, what an answer names where the caller names none.
     pub region: String,
+    /// Where and as which client people sign in on the command line.
+    pub login_client: Option<LoginClient>,
     /// The time.
     pub clock: Clock,
     /// What is measured.
@@ -154,6 +156,7 @@ impl App {
             powers,
             trusted_proxies: config.server.trusted_proxies.clone(),
             region: config.aws.region.clone(),
+            login_client: config.login_client(),
             clock,
             metrics,
             tracker,

@@ -11,6 +11,7 @@ mod address;
 mod database;
 mod environment;
 mod issuer;
+mod login;
 mod report;
 mod rules;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 
 pub use database::DatabaseUrl;
 pub use environment::environment;
+pub use login::Login;
 pub use report::{ConfigError, PlacedFault};
 
 use crate::{
@@ -60,6 +62,9 @@ pub struct Config {
     /// Whose JWTs are accepted; at least one, each with its own name, address and prefix.
     #[deserr(from(Vec<IssuerTable>) = issuer::from_tables)]
     pub issuers: Vec<IssuerConfig>,
+    /// How people sign in on the command line; nobody does where it is absent.
+    #[deserr(default)]
+    pub login: Option<Login>,
     /// What the audit needs.
     pub audit: Audit,
     /// How much is done for one caller, and how much is asked of AWS.

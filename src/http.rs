@@ -41,6 +41,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(api::audit::events))
         .routes(routes!(api::audit::export))
         .routes(routes!(api::audit::heads))
+        .routes(routes!(api::login::login))
         .routes(routes!(api::health::healthz))
         .routes(routes!(api::health::readyz))
         .routes(routes!(document::show))

@@ -31,6 +31,7 @@
 //! | [`app`] | the wiring, for the service, the commands and the tests alike |
 //! | [`http`] | every route on one screen, the extractors, and the one outward error |
 //! | `demo` | a simulated AWS and a simulated identity provider, for `hallpass demo` alone; a cargo feature, on by default |
+//! | [`client`] | the client's side of the command line: which server, which token, signing in, and what failures say |
 //! | [`cli`] | the command line, one file for each subcommand |
 //!
 //! The first nine are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in
@@ -95,6 +96,7 @@ pub mod app;
 pub mod audit;
 pub mod broker;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 #[cfg(feature = "demo")]

@@ -9,11 +9,13 @@ mod gate;
 mod local;
 mod minted;
 mod signin;
+mod web_identity;
 
 pub use error::{Missing, StsError, StsProblem};
 pub use gate::{NoTurn, Pace, Turn};
 pub use minted::{Facts, Locked, Minted, MintedLink, Released, ReleasedLink, WrongReceipt};
 pub use signin::{Destination, SignIn, SignInError, SignInProblem};
+pub use web_identity::web_identity_token;
 
 use crate::{
     clock::Clock,

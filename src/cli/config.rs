@@ -62,6 +62,9 @@ fn summary(config: &Config) -> String {
         };
         line("issuer", format!("{} ({kind}), {}", issuer.name, issuer.issuer));
     }
+    if let Some(login) = &config.login {
+        line("login", format!("{}, as {}", login.issuer, login.client_id));
+    }
     lines.extend(config.hints().iter().map(|hint| format!("note: {hint}")));
     lines.join("\n")
 }
@@ -89,6 +92,7 @@ mod tests {
           audit key  audit.key
           issuer     corp (people, no prefix), https://login.example.com
           issuer     github (workload), https://token.actions.githubusercontent.com
+          login      corp, as hallpass-cli
         note: access.admins is empty: nobody can change the allowlist through the API
         ");
     }

@@ -9,6 +9,7 @@ pub(super) mod credentials;
 pub(super) mod explain;
 pub(super) mod grants;
 pub(super) mod health;
+pub(super) mod login;
 pub(super) mod me;
 pub(super) mod tokens;
 

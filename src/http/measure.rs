@@ -47,6 +47,7 @@ fn route(pattern: Option<&str>) -> Route {
         Some("/v1/audit/events") => Route::AuditEvents,
         Some("/v1/audit/export") => Route::AuditExport,
         Some("/v1/audit/heads") => Route::AuditHeads,
+        Some("/v1/login") => Route::Login,
         Some("/healthz") => Route::Healthz,
         Some("/readyz") => Route::Readyz,
         Some("/openapi.json") => Route::Openapi,

@@ -158,6 +158,8 @@ labels! {
         AuditExport = "audit_export",
         /// `/v1/audit/heads`.
         AuditHeads = "audit_heads",
+        /// `/v1/login`.
+        Login = "login",
         /// Whatever the router does not know.
         Other = "other",
     }

@@ -9,8 +9,8 @@ pub use destination::Destination;
 
 use crate::{
     metrics::SignInFault,
-    model::{Invalid, Partition, SessionDuration},
-    outward::{self, Method, NoAnswer, NoClient, Outward, StatusCode, Url, parse_address},
+    model::{Invalid, Partition, SessionDuration, parse_address},
+    outward::{self, Method, NoAnswer, NoClient, Outward, StatusCode, Url},
     secret::Secret,
 };
 use destination::Console;

@@ -5,6 +5,7 @@
 mod api;
 mod aws;
 mod changes;
+mod client;
 mod console;
 mod container;
 mod crash;
@@ -15,6 +16,7 @@ mod events;
 mod ground;
 mod layers;
 mod limits;
+mod login;
 mod metrics;
 mod openapi;
 mod outage;

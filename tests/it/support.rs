@@ -8,6 +8,8 @@ pub(crate) mod exposition;
 pub(crate) mod issuer;
 pub(crate) mod log;
 pub(crate) mod moto;
+pub(crate) mod oidc;
+pub(crate) mod person;
 pub(crate) mod service;
 pub(crate) mod shown;
 pub(crate) mod signin;

@@ -26,13 +26,13 @@ use tokio::{
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A certification authority, and a folder for what it gives out.
-struct Authority {
+pub(crate) struct Authority {
     ca: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -40,7 +40,7 @@ impl Authority {
     }
 
     /// A certificate for 127.0.0.1 and this name, and its key.
-    fn issue(&self, name: &str, until: i32) -> (String, String) {
+    pub(crate) fn issue(&self, name: &str, until: i32) -> (String, String) {
         let mut params = CertificateParams::new(["127.0.0.1".to_owned(), name.to_owned()]).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
         let key = KeyPair::generate().unwrap();
@@ -58,9 +58,14 @@ impl Authority {
     }
 
     /// The pair is in use.
-    fn load(&self, pair: &(String, String)) -> Arc<Certificates> {
+    pub(crate) fn load(&self, pair: &(String, String)) -> Arc<Certificates> {
         self.write(pair);
         Certificates::load(self.files(), Clock::system()).unwrap()
+    }
+
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.ca.pem()
     }
 
     /// A client that trusts this authority and nobody else.

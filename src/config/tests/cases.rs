@@ -21,8 +21,37 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         &["aws.signin_url: expected an origin without a path: https://<host>, or http:// on loopback"],
     ),
     ("aws.sign_in = 'x'", "", &["aws.sign_in: unknown key; known here: region, signin_url"]),
-    ("login = {}", "", &["login: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
-    ("portal = {}", "", &["portal: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
+    (
+        "portal = {}",
+        "",
+        &["portal: unknown key; known here: server, database, aws, access, issuers, login, audit, limits"],
+    ),
+    // [login]
+    ("login = {}", "", &["login.client_id: required, but not there", "login.issuer: required, but not there"]),
+    ("login = { issuer = 'corp', client_id = 'cli' }", "", &[]),
+    (
+        "login = { issuer = 'other', client_id = '', token = 'both', scopes = ['email'], redirect_port = 80 }",
+        "",
+        &[
+            "login.client_id: expected the client's id, as the provider has it",
+            "login.issuer: no issuer of that name is in [[issuers]]",
+            "login.redirect_port: expected a port from 1024 to 65535",
+            "login.scopes: expected scopes without spaces, \"openid\" among them",
+            "login.token: expected \"id\" or \"access\"",
+        ],
+    ),
+    (
+        "login = { issuer = 'corp', client_id = 'cli', token = 'id' }",
+        "",
+        &[
+            "login.client_id: an ID token has the client's id as its audience: add it to the issuer's audiences, or set login.token = \"access\"",
+        ],
+    ),
+    (
+        "login = { issuer = 'github', client_id = 'cli' }",
+        GITHUB,
+        &["login.issuer: expected an issuer with kind = \"people\": workloads do not sign in"],
+    ),
     // [server]
     (
         "server.listen = 'localhost:8080'",

@@ -119,7 +119,7 @@ const AUTHENTICATED: [&str; 7] = [
 const BODY: [&str; 4] = ["invalid_request", "request_timeout", "too_large", "unsupported_media_type"];
 
 /// What an operation can fail with by what it does, beside what it takes.
-const OWN: [(&str, &[&str]); 19] = [
+const OWN: [(&str, &[&str]); 20] = [
     (
         "issueCredentials",
         &[
@@ -166,6 +166,7 @@ const OWN: [(&str, &[&str]); 19] = [
     ("listEvents", &["forbidden"]),
     ("exportEvents", &["forbidden"]),
     ("listHeads", &["forbidden"]),
+    ("login", &["not_found"]),
 ];
 
 /// Adds to every operation its problems, and to every answer its headers and that its members are always there.

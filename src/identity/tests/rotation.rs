@@ -3,8 +3,7 @@ use crate::{
     clock::Clock,
     identity::{AuthFault, Identity},
     metrics::Metrics,
-    model::{IssuerName, Time},
-    outward::parse_address,
+    model::{IssuerName, Time, parse_address},
 };
 use futures_util::{FutureExt, future::join_all};
 use serde_json::{Value, json};

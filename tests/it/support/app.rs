@@ -330,6 +330,9 @@ fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str, signin: &str) 
         principal_claim = "email"
         groups_claim = "groups"
         prefix = ""
+        [login]
+        issuer = "corp"
+        client_id = "hallpass-cli"
         [[issuers]]
         name = "ci"
         issuer = "{ci}"
