@@ -3,13 +3,16 @@
 //! Serves the API and the command line alike. Must never issue credentials.
 
 mod powers;
+mod tokens;
 
 pub use powers::Powers;
+pub use tokens::{NewToken, SIGNED_IN_WITHIN};
 
 use crate::{
     allowlist::{AllowlistFile, Changes, FileFaults, Plan, Snapshot, plan},
     audit::{Actor, Event, Kind},
     clock::Clock,
+    input::Faults,
     model::{
         AccountId, AccountRef, Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Origin, Partition,
         Principal, Reason, RoleArn, RoleName, RoleRef, SessionDuration, SessionPolicy, Time, sha256,
@@ -53,18 +56,24 @@ pub enum AccessError {
     /// Somebody changed the allowlist in between.
     #[error("the allowlist has changed in between; it is at revision {0}")]
     Stale(u64),
-    /// No such grant or block.
-    #[error("there is no such grant or block")]
+    /// No such grant, block or living API token, or one that is not theirs.
+    #[error("there is no such grant, block or living API token")]
     NotFound,
     /// The role is not in the allowlist.
     #[error("the allowlist lists no such role")]
     NoSuchRole,
+    /// Roles that an API token cannot be bound to.
+    #[error("an API token cannot be bound to these roles: {0}")]
+    Bounds(Faults),
+    /// An API token is made shortly after signing in.
+    #[error("an API token is made within 15 minutes of signing in")]
+    SignInAgain,
     /// A single grant ends in the past, or later than 90 days ahead.
     #[error("a single grant must end in the future and within 90 days")]
     Expiry,
-    /// The same is there already.
+    /// The same is there already, under this id.
     #[error("the same is there already, as {0}")]
-    Exists(GrantId),
+    Exists(String),
     /// The change could not be put on record, so it was not made.
     #[error("the audit cannot be written, so nothing was changed")]
     AuditUnavailable,

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     config::{Config, DatabaseUrl},
     evidence::Evidence,
-    identity::{Identity, IdentityError, IssuerConfig},
+    identity::{ApiTokens, Identity, IdentityError, IssuerConfig},
     metrics::Metrics,
     model::{IpNet, sha256},
     recorder::{Recorder, Run},
@@ -121,10 +121,11 @@ impl App {
         check_schema(&store).await?;
         let metrics = Metrics::new(&clock, config.issuers.iter().map(|issuer| &issuer.name));
         let sts = sts.measured_by(metrics.clone());
-        let identity = Identity::new(config.issuers.clone(), clock.clone(), &metrics)?;
         let (recorder, writing) = start_recorder(config, &store, &clock, &metrics)?;
         recorder.open().await.map_err(|_| BuildError::Audit)?;
         let tracker = TaskTracker::new();
+        let api_tokens = ApiTokens::new(store.clone(), clock.clone(), tracker.clone());
+        let identity = Identity::new(config.issuers.clone(), api_tokens, clock.clone(), &metrics)?;
         let broker =
             Broker::new(store.clone(), recorder.clone(), sts.clone(), clock.clone(), tracker.clone(), metrics.clone());
         let access = Access::new(store.clone(), recorder.clone(), sts.partition().clone(), clock.clone());
@@ -133,6 +134,7 @@ impl App {
             admins: config.access.admins.clone(),
             auditors: config.access.auditors.clone(),
             appliers: config.access.appliers.clone(),
+            token_creators: config.access.token_creators.clone(),
         };
         let app = Self(Arc::new(Rooms {
             probe: Probe::new(&store),

@@ -250,6 +250,7 @@ pub fn asker(caller: &Caller, actor: &Actor) -> Asker {
         groups: caller.groups().to_vec(),
         address: actor.client.as_ref().and_then(|client| client.ip),
         session_ends: caller.session_ends(),
+        bound_to: caller.token().and_then(|token| token.roles.clone()),
     }
 }
 

@@ -138,6 +138,9 @@ pub struct Access {
     /// Read, plan and apply the allowlist file, nothing else.
     #[deserr(default)]
     pub appliers: Vec<Principal>,
+    /// People who may make API tokens for themselves. Admins may in any case.
+    #[deserr(default)]
+    pub token_creators: Vec<Principal>,
 }
 
 /// `[audit]`.
@@ -334,8 +337,9 @@ impl Config {
         if self.access.admins.is_empty() {
             hints.push("access.admins is empty: nobody can change the allowlist through the API".to_owned());
         }
+        let Access { admins, auditors, appliers, token_creators } = &self.access;
         let lists =
-            [("admins", &self.access.admins), ("auditors", &self.access.auditors), ("appliers", &self.access.appliers)];
+            [("admins", admins), ("auditors", auditors), ("appliers", appliers), ("token_creators", token_creators)];
         for (list, principals) in lists {
             for principal in principals.iter().filter(|principal| !self.can_be(principal)) {
                 hints.push(format!("access.{list} names {principal}, but the prefix of no issuer here fits that name"));

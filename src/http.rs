@@ -34,6 +34,8 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(api::grants::remove))
         .routes(routes!(api::blocks::list, api::blocks::add))
         .routes(routes!(api::blocks::remove))
+        .routes(routes!(api::tokens::list, api::tokens::add))
+        .routes(routes!(api::tokens::revoke))
         .routes(routes!(api::audit::events))
         .routes(routes!(api::audit::export))
         .routes(routes!(api::audit::heads))

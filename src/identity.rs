@@ -1,4 +1,4 @@
-//! Who is calling: a bearer JWT becomes a [`Caller`], or an [`AuthError`] that says which check failed.
+//! Who is calling: a bearer JWT or an API token becomes a [`Caller`], or an [`AuthError`] that says which check failed.
 //!
 //! Owns the issuers' keys (fetched, refreshed, and dropped when they leave the published set), the verification of
 //! tokens and the names they give. The unverified `iss` only chooses whose keys are tried; whatever else a token says
@@ -8,8 +8,11 @@
 //! A token's way: size → cache by its SHA-256 → `jwt` (read strictly, choose the issuer, check the header) → `keys`
 //! (the key it names) → signature → `claims` (audience, times, names). A verified token is remembered for as long as
 //! its key is published; its times are checked at each use.
+//!
+//! An API token's way is shorter: `hp_` → checksum → its row, looked up by hash at each request, and never remembered.
 
 mod algorithm;
+mod api_token;
 mod caller;
 mod claims;
 mod error;
@@ -24,13 +27,14 @@ mod testing;
 mod tests;
 
 pub use algorithm::Algorithm;
-pub use caller::Caller;
+pub use api_token::ApiTokens;
+pub use caller::{Caller, Door};
 pub use error::{AuthError, AuthFault};
 pub use fetch::parse_address;
 pub use issuer::{ClaimRule, IssuerConfig, IssuerKind, Names, People, RequiredClaims, default_prefix};
 pub use keys::IssuerStatus;
 
-use crate::{clock::Clock, metrics::Metrics, model::sha256};
+use crate::{clock::Clock, metrics::Metrics, model::sha256, secret::OpaqueToken};
 use claims::Times;
 use fetch::Fetcher;
 use futures_util::future::join_all;
@@ -53,6 +57,7 @@ pub struct Identity(Arc<Inner>);
 
 struct Inner {
     issuers: Vec<Arc<Issuer>>,
+    api_tokens: ApiTokens,
     clock: Clock,
     verified: Cache<[u8; 32], Arc<Verified>>,
 }
@@ -80,14 +85,20 @@ impl Identity {
     ///
     /// That the issuers differ in name, `iss` and prefix is for the configuration to see. Two that share a prefix give
     /// no names of people and groups at all; of two that share an `iss`, the first is meant.
-    pub fn new(issuers: Vec<IssuerConfig>, clock: Clock, metrics: &Metrics) -> Result<Self, IdentityError> {
+    pub fn new(
+        issuers: Vec<IssuerConfig>,
+        api_tokens: ApiTokens,
+        clock: Clock,
+        metrics: &Metrics,
+    ) -> Result<Self, IdentityError> {
         let fetcher = Fetcher::new()?;
         let names = Names::of(&issuers);
         let issuers = issuers.into_iter().zip(names).map(|(config, names)| {
             let keys = Arc::new(IssuerKeys::new(&config, fetcher.clone(), clock.clone(), metrics.clone()));
             Arc::new(Issuer { config, names, keys })
         });
-        Ok(Self(Arc::new(Inner { issuers: issuers.collect(), clock, verified: Cache::new(REMEMBERED) })))
+        let verified = Cache::new(REMEMBERED);
+        Ok(Self(Arc::new(Inner { issuers: issuers.collect(), api_tokens, clock, verified })))
     }
 
     /// Fetches every issuer's keys now and again every 5 to 15 minutes (30 to 60 s while that fails), until `shutdown`.
@@ -99,8 +110,11 @@ impl Identity {
         })
     }
 
-    /// Who bears this token. Waits only where the token's key is not held, and at most 3 s.
+    /// Who bears this token. A JWT waits only where its key is not held, and at most 3 s; an API token for the database.
     pub async fn caller_from_bearer(&self, token: &str) -> Result<Arc<Caller>, AuthError> {
+        if token.starts_with(OpaqueToken::PREFIX) {
+            return self.0.api_tokens.find_caller(token).await;
+        }
         if token.len() > MAX_TOKEN {
             return Err(AuthFault::Invalid("it is over 16 KiB").into());
         }

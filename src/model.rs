@@ -13,6 +13,7 @@ mod role;
 mod session;
 mod text;
 mod time;
+mod token;
 
 pub use account::{Account, AccountId, Alias, ExternalId, Partition, Tags};
 pub use digest::{base32, sha256};
@@ -24,6 +25,7 @@ pub use role::{AccountRef, Role, RoleArn, RoleName, RolePath, RoleRef};
 pub use session::{IssuanceId, SessionName, SourceIdentity};
 pub use text::{Reason, UserAgent, with_causes};
 pub use time::{SessionDuration, Time, parse_duration};
+pub use token::{ApiToken, BoundRole, TokenId, TokenLifetime, TokenUse};
 
 /// Why a text is not what it should be: what was expected, in words that go into an error message.
 ///

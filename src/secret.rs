@@ -1,5 +1,9 @@
 //! Texts that must not be seen: shown as `[redacted]` by `Debug`, zeroed when dropped.
 
+mod token;
+
+pub use token::{OpaqueToken, TokenHash};
+
 use std::fmt;
 use zeroize::Zeroizing;
 

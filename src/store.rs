@@ -13,6 +13,7 @@ mod migrations;
 mod probe;
 mod rows;
 mod sqlite;
+mod tokens;
 
 pub use access::{Change, ChangeError, Changed, Document, Reach};
 pub use audit::{EventFilter, Listed, Page, Unreadable};
@@ -20,6 +21,7 @@ pub use commit::{Ground, PendingIntent};
 pub use migrations::{Migrated, Pending};
 pub use probe::Probe;
 pub use sqlite::{SqliteTx, SqliteWriter};
+pub use tokens::TokenScope;
 
 use sqlx::{
     ConnectOptions, Connection, PgPool, Postgres, SqlitePool, Transaction,

@@ -1,6 +1,8 @@
 use crate::{
+    audit::AuthMethod,
     identity::Caller,
     model::{Principal, PrincipalKind},
+    store::TokenScope,
 };
 
 /// Who may do more than ask for credentials, as configured.
@@ -12,6 +14,8 @@ pub struct Powers {
     pub auditors: Vec<Principal>,
     /// Read, plan and apply the allowlist file, nothing else.
     pub appliers: Vec<Principal>,
+    /// Make API tokens for themselves.
+    pub token_creators: Vec<Principal>,
 }
 
 impl Powers {
@@ -32,8 +36,27 @@ impl Powers {
     pub fn is_applier(&self, caller: &Caller) -> bool {
         self.is_admin(caller) || names(&self.appliers, caller)
     }
+
+    /// Whether the caller may make API tokens: people among the token creators, and admins. Never a workload.
+    #[must_use]
+    pub fn is_token_creator(&self, caller: &Caller) -> bool {
+        let person = caller.principal().kind() == PrincipalKind::User;
+        self.is_admin(caller) || (person && names(&self.token_creators, caller))
+    }
+
+    /// Which API tokens the caller may see and revoke: an admin all of them, others their own, and an API token itself.
+    #[must_use]
+    pub fn token_scope(&self, caller: &Caller) -> TokenScope {
+        match caller.token() {
+            Some(token) => TokenScope::One(token.id),
+            None if self.is_admin(caller) => TokenScope::All,
+            None => TokenScope::Owner(caller.principal().clone()),
+        }
+    }
 }
 
+/// The one way to any power. An API token has none, whomever it belongs to.
 fn names(list: &[Principal], caller: &Caller) -> bool {
-    list.iter().any(|principal| principal == caller.principal() || caller.groups().contains(principal))
+    let named = |principal: &Principal| principal == caller.principal() || caller.groups().contains(principal);
+    caller.auth().method != AuthMethod::ApiToken && list.iter().any(named)
 }

@@ -3,7 +3,8 @@
 //! The rules, in the order in which they are asked (contract §3):
 //! 1. A grant counts only where it is the caller's own, through the user or any group, and reaches the role. Where there
 //!    is none, the refusal is the same as for a role that does not exist, whatever else is wrong.
-//! 2. A block in force refuses, whatever any grant says.
+//! 2. A block in force refuses, whatever any grant says; so does an API token that is bound to other roles, whether there
+//!    is such a role or not.
 //! 3. A grant *stands* where it has not expired (at `expires` it has), where the address lies in its ranges, and, where
 //!    the request names a grant, where it is that one. Where none stands, the refusal names what fails.
 //! 4. Of those that stand, the ones this request falls short of (reason, duration, policy) drop out. Of the rest the one
@@ -13,8 +14,8 @@
 
 use super::explain::Failing;
 use crate::model::{
-    Account, Block, BlockTarget, Grant, GrantId, GrantTarget, Principal, Reason, Role, SessionDuration, SessionPolicy,
-    Time,
+    Account, Block, BlockTarget, BoundRole, Grant, GrantId, GrantTarget, Principal, Reason, Role, SessionDuration,
+    SessionPolicy, Time,
 };
 use std::{cmp::Reverse, net::IpAddr};
 
@@ -43,8 +44,10 @@ pub struct Asker {
     pub groups: Vec<Principal>,
     /// The client's address; `None` where it could not be made out, which lies in no range.
     pub address: Option<IpAddr>,
-    /// A token's end that no session may outlive (`cap_to_token`).
+    /// A token's end that no session may outlive: an API token's, or a JWT's where its issuer says `cap_to_token`.
     pub session_ends: Option<Time>,
+    /// The only roles that the asker's API token is good for; any where absent.
+    pub bound_to: Option<Vec<BoundRole>>,
 }
 
 impl Asker {
@@ -188,7 +191,7 @@ pub struct Offer<'a> {
 /// Allocates nothing but what the answer holds.
 pub fn decide(c: &Candidates, asker: &Asker, ask: &Ask, chained: bool, now: Time) -> Result<Permit, Refusal> {
     let case = Case { c, asker, ask, chained, now };
-    if case.blocks().next().is_some() {
+    if case.is_refused() {
         return Err(case.not_allowed());
     }
     let best = case
@@ -208,11 +211,11 @@ pub fn decide(c: &Candidates, asker: &Asker, ask: &Ask, chained: bool, now: Time
 }
 
 /// The grants through which the asker could have the role now, in the order in which they would be taken: none where a
-/// block is in force.
+/// block is in force, or where the asker's API token is bound to other roles.
 pub fn offers<'a>(c: &'a Candidates, asker: &'a Asker, chained: bool, now: Time) -> Vec<Offer<'a>> {
     static NOTHING: Ask = Ask { duration: None, reason: None, session_policy: None, grant_id: None };
     let case = Case { c, asker, ask: &NOTHING, chained, now };
-    if case.blocks().next().is_some() {
+    if case.is_refused() {
         return Vec::new();
     }
     let mut standing: Vec<&Grant> = case.standing().collect();
@@ -267,6 +270,20 @@ impl<'a> Case<'a> {
             };
             concerns && block.until.is_none_or(|until| self.now < until)
         })
+    }
+
+    /// Whatever any grant says.
+    fn is_refused(self) -> bool {
+        self.blocks().next().is_some() || self.other_bounds().is_some()
+    }
+
+    /// The roles that the asker's API token is bound to, where this is none of them.
+    pub(super) fn other_bounds(self) -> Option<&'a [BoundRole]> {
+        let bounds = self.asker.bound_to.as_deref()?;
+        let role = self.c.role.as_ref().map(|(_, role)| role);
+        let this =
+            |bound: &BoundRole| role.is_some_and(|role| role.account_id == bound.account && role.name == bound.role);
+        (!bounds.iter().any(this)).then_some(bounds)
     }
 
     fn standing(self) -> impl Iterator<Item = &'a Grant> {

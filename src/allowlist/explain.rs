@@ -1,13 +1,15 @@
 //! Why: every condition that fails, in words for the person who asked.
 
 use super::decide::{Ask, Asker, Candidates, Case, Limit, Refusal, decide};
-use crate::model::{Block, BlockTarget, Grant, GrantId, Principal, SessionDuration, Time};
+use crate::model::{Block, BlockTarget, BoundRole, Grant, GrantId, Principal, SessionDuration, Time};
 use serde::Serialize;
 
 /// What can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
+    /// The API token is bound to other roles.
+    TokenRoles,
     /// A block is in force.
     Blocked,
     /// The request names another grant, or one that is not the caller's.
@@ -27,7 +29,7 @@ pub enum Condition {
 /// One failing condition of one of the asker's own grants, or a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Failing {
-    /// The grant; `None` where it is no single grant's: a block, or a name for none.
+    /// The grant; `None` where it is no single grant's: a token's bounds, a block, or a name for none.
     pub grant_id: Option<GrantId>,
     /// Which condition.
     pub condition: Condition,
@@ -51,8 +53,9 @@ pub struct Explanation {
     pub clamped_by: Option<Limit>,
     /// The allowlist's revision this was decided on.
     pub allowlist_revision: u64,
-    /// Blocks first, then every failing condition of every grant that the asker has for the role, by grant. A grant of
-    /// theirs that does not appear here would do. Empty where they have none, or where there is no such role.
+    /// What an API token is bound to and blocks first, then every failing condition of every grant that the asker has for
+    /// the role, by grant. A grant of theirs that does not appear here would do. Empty where they have none, or where there
+    /// is no such role, and no token is bound to others.
     pub reasons: Vec<Failing>,
 }
 
@@ -87,12 +90,14 @@ impl Case<'_> {
     /// What fails; `all`: also what only this request falls short of, and grants it did not name.
     fn failing(self, all: bool) -> Vec<Failing> {
         let mut own: Vec<&Grant> = self.own().collect();
+        // Said of every role outside the bounds, whether there is one of that name or not.
+        let mut reasons: Vec<Failing> = self.other_bounds().map(bound).into_iter().collect();
         // No word about a block where there is no grant: it would tell that the role exists.
         if own.is_empty() {
-            return Vec::new();
+            return reasons;
         }
         own.sort_by_key(|grant| &grant.id);
-        let mut reasons: Vec<Failing> = self.blocks().map(blocked).collect();
+        reasons.extend(self.blocks().map(blocked));
         if !own.iter().any(|grant| self.is_named(grant)) {
             let detail = "no grant of the caller's for this role has the id that was asked for".to_owned();
             reasons.push(Failing { grant_id: None, condition: Condition::GrantId, detail });
@@ -133,6 +138,12 @@ impl Case<'_> {
             None => "the grant is bound to addresses, and the caller's is not known".to_owned(),
         }
     }
+}
+
+fn bound(roles: &[BoundRole]) -> Failing {
+    let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
+    let detail = format!("the API token is good for {} alone", roles.join(", "));
+    Failing { grant_id: None, condition: Condition::TokenRoles, detail }
 }
 
 fn blocked(block: &Block) -> Failing {

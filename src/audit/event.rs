@@ -132,7 +132,7 @@ pub struct Auth {
     pub method: AuthMethod,
     /// The token's `sub`, unreduced.
     pub subject: Option<String>,
-    /// The token's `jti`.
+    /// The token's `jti`, or an API token's id.
     pub token_id: Option<String>,
 }
 

@@ -1,5 +1,5 @@
 //! Floods folded into counts, so that nobody fills the disk: `authentication.failed` is written once a minute for each
-//! issuer, code and network (/24 or /64), identical `credentials.denied` ten times a minute, and `credentials.failed` where
+//! issuer or API token, code and network (/24 or /64), identical `credentials.denied` ten times a minute, and `credentials.failed` where
 //! AWS was not even asked once a minute for each principal and role; what is beyond is counted, and the count is written
 //! when the minute is over.
 //!
@@ -137,9 +137,10 @@ impl Folded {
 fn key_and_allowance(event: &Event) -> Option<(Key, u32)> {
     match event.kind {
         Kind::AuthenticationFailed => {
-            let issuer = event.auth.as_ref().and_then(|auth| auth.issuer.as_deref());
+            // An API token's id is one that there is or was, never a guess.
+            let auth = event.auth.as_ref().map(|auth| (auth.method, &auth.issuer, &auth.token_id));
             let network = event.client.as_ref().and_then(|client| client.ip.or(client.peer)).map(network);
-            Some((same(&(event.kind, issuer, event.code, network)), 1))
+            Some((same(&(event.kind, auth, event.code, network)), 1))
         }
         Kind::CredentialsDenied => {
             let role = (&event.account_id, &event.role_arn, event.requested_role());

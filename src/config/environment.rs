@@ -13,7 +13,7 @@ enum Form {
 }
 
 /// Every key that a variable can set: all outside `[[issuers]]`.
-const KEYS: [(&str, Form); 17] = [
+const KEYS: [(&str, Form); 18] = [
     ("/server/listen", Form::Text),
     ("/server/public_url", Form::Text),
     ("/server/trusted_proxies", Form::List),
@@ -27,6 +27,7 @@ const KEYS: [(&str, Form); 17] = [
     ("/access/admins", Form::List),
     ("/access/auditors", Form::List),
     ("/access/appliers", Form::List),
+    ("/access/token_creators", Form::List),
     ("/audit/signing_key_file", Form::Text),
     ("/limits/requests_per_second", Form::Number),
     ("/limits/requests_burst", Form::Number),

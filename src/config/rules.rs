@@ -20,7 +20,7 @@ pub(super) fn check(document: &Value) -> Faults {
     let issuers = Issuer::all(document);
     listener(document, &mut faults);
     database(document, &mut faults);
-    for list in ["admins", "auditors", "appliers"] {
+    for list in ["admins", "auditors", "appliers", "token_creators"] {
         access(document, list, &issuers, &mut faults);
     }
     if document.pointer("/issuers").and_then(Value::as_array).is_some_and(Vec::is_empty) {
@@ -84,24 +84,34 @@ fn database(document: &Value, faults: &mut Faults) {
     }
 }
 
-/// A workload is no admin, by its own name or through a group that its issuer gives; and a name whose issuer is not
-/// there is a slip of the pen.
+/// A workload is no admin and makes no API tokens, by its own name or through a group that its issuer gives; and a name
+/// whose issuer is not there is a slip of the pen.
 fn access(document: &Value, list: &str, issuers: &[Issuer<'_>], faults: &mut Faults) {
     let workloads = || issuers.iter().filter(|issuer| issuer.kind == Some(Kind::Workload));
     let all_told = issuers.iter().all(|issuer| issuer.name.is_some() && issuer.kind.is_some());
+    let people_only = match list {
+        "admins" => Some("an admin is never a workload"),
+        "token_creators" => Some("a workload makes no API tokens"),
+        _ => None,
+    };
     for (place, text) in texts_at(document, &format!("/access/{list}")) {
         let Ok(principal) = Principal::parse(text) else { continue };
         let named = |issuer: &&Issuer<'_>| issuer.prefix().is_some_and(|prefix| principal.name().starts_with(&prefix));
-        match principal.kind() {
-            PrincipalKind::Local => faults.push(place, "expected user:<name> or group:<name>: local: is no caller"),
-            PrincipalKind::Workload if list == "admins" => {
-                faults.push(place, "expected user:<name> or group:<name>: an admin is never a workload");
+        match (principal.kind(), people_only) {
+            (PrincipalKind::Local, _) => {
+                faults.push(place, "expected user:<name> or group:<name>: local: is no caller");
             }
-            PrincipalKind::Workload if all_told && !workloads().any(|issuer| named(&issuer)) => {
+            (PrincipalKind::Workload, Some(never)) => {
+                faults.push(place, format!("expected user:<name> or group:<name>: {never}"));
+            }
+            (PrincipalKind::Workload, None) if principal.is_machine() => {
+                faults.push(place, "an API token has no power, whomever it belongs to");
+            }
+            (PrincipalKind::Workload, None) if all_told && !workloads().any(|issuer| named(&issuer)) => {
                 faults.push(place, "no workload issuer of that name is in [[issuers]]");
             }
-            PrincipalKind::Group if list == "admins" && workloads().any(|issuer| named(&issuer)) => {
-                faults.push(place, "a workload issuer gives this group, and an admin is never a workload");
+            (PrincipalKind::Group, Some(never)) if workloads().any(|issuer| named(&issuer)) => {
+                faults.push(place, format!("a workload issuer gives this group, and {never}"));
             }
             _ => {}
         }

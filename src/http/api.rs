@@ -8,6 +8,7 @@ pub(super) mod explain;
 pub(super) mod grants;
 pub(super) mod health;
 pub(super) mod me;
+pub(super) mod tokens;
 
 use super::error::Error;
 use crate::model::{Invalid, PolicyError, Reason, SessionDuration, SessionPolicy};

@@ -45,7 +45,7 @@ struct Bearer;
 
 impl Modify for Bearer {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let how = "A JWT of a configured issuer, with one of the audiences it is configured with.";
+        let how = "A JWT of a configured issuer, with one of the audiences it is configured with, or an API token.";
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(how));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(BEARER, SecurityScheme::Http(scheme.build()));

@@ -3,7 +3,7 @@
 use super::limits::ComeAgain;
 use crate::{
     access::AccessError,
-    allowlist::{FileFaults, Refusal},
+    allowlist::{Condition, FileFaults, Refusal},
     broker::IssueError,
     evidence::EvidenceError,
     identity::{AuthError, AuthFault},
@@ -26,6 +26,7 @@ use std::{any::Any, time::Duration};
 pub(super) enum Error {
     Auth(AuthError),
     Forbidden(&'static str),
+    ContainerOnly,
     NotFound,
     MethodNotAllowed,
     TooLarge(usize),
@@ -132,6 +133,10 @@ impl Error {
         match self {
             Self::Auth(error) => auth(error),
             Self::Forbidden(who) => Problem::new(403, "forbidden", format!("Only {who} may do this.")),
+            Self::ContainerOnly => {
+                let detail = "This API token is good for /v1/container/{account}/{role} alone.";
+                Problem::new(403, "forbidden", detail)
+            }
             Self::NotFound => Problem::new(404, "not_found", "There is nothing here by that name."),
             Self::MethodNotAllowed => {
                 Problem::new(405, "method_not_allowed", "This address exists, but takes another method.")
@@ -237,12 +242,13 @@ impl IntoResponse for Error {
 
 fn auth(error: &AuthError) -> Problem {
     let code = error.fault().code().as_str();
-    if error.fault() == AuthFault::KeysUnavailable {
-        let detail = "The issuer's keys cannot be had at the moment, so its tokens cannot be checked.";
-        return Problem::new(503, code, detail).retry_after(5);
-    }
     // RFC 6750, §3: no error parameter where no credentials were sent at all.
     let challenge = match error.fault() {
+        AuthFault::KeysUnavailable => {
+            let detail = "The issuer's keys cannot be had at the moment, so its tokens cannot be checked.";
+            return Problem::new(503, code, detail).retry_after(5);
+        }
+        AuthFault::StoreUnavailable => return store_unavailable(),
         AuthFault::Unauthenticated => "Bearer realm=\"hallpass\"".to_owned(),
         fault => format!("Bearer realm=\"hallpass\", error=\"invalid_token\", error_description=\"{fault}\""),
     };
@@ -276,7 +282,10 @@ fn refused(refusal: &Refusal, code: &'static str) -> Problem {
     match refusal {
         Refusal::NotAllowed(reasons) => {
             // A role that is not there and one that is not for the caller must look the same.
-            let detail = if reasons.is_empty() {
+            let bound = reasons.first().is_some_and(|failing| failing.condition == Condition::TokenRoles);
+            let detail = if bound {
+                "The API token is bound to other roles than this; reasons names them."
+            } else if reasons.is_empty() {
                 "No grant of yours names this role, or there is no such role; GET /v1/roles lists what you may have."
             } else {
                 "No grant of yours allows this role now, or there is no such role; reasons names what fails in your own grants."
@@ -341,6 +350,11 @@ fn access(error: &AccessError) -> Problem {
         AccessError::NotFound => Error::NotFound.problem(),
         AccessError::NoSuchRole => Problem::new(422, "invalid_request", "The allowlist lists no such role.")
             .error_at("/role", "expected a role that the allowlist lists"),
+        AccessError::Bounds(faults) => Error::Invalid(faults.clone()).problem(),
+        AccessError::SignInAgain => {
+            let detail = "Sign in again: an API token is made within 15 minutes of signing in, and never with another API token.";
+            Problem::new(403, "forbidden", detail)
+        }
         AccessError::Expiry => Problem::new(422, "invalid_request", "A single grant must end, and soon.")
             .error_at("/expires", "expected a time in the future, at most 90 days ahead"),
         AccessError::Exists(id) => {

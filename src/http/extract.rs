@@ -5,9 +5,9 @@ use super::{error::Error, log::Arrival};
 use crate::{
     allowlist::Asker,
     app::App,
-    audit::{Actor, Auth, AuthMethod, Kind},
+    audit::{Actor, Kind},
     broker,
-    identity::{AuthError, AuthFault, Caller, bearer_token},
+    identity::{AuthError, AuthFault, Caller, Door, bearer_token},
     input::{Faults, parse_json, read},
     model::Invalid,
 };
@@ -27,7 +27,7 @@ const JSON_LIMIT: usize = 64 * 1024;
 /// The largest allowlist file.
 const FILE_LIMIT: usize = 16 * 1024 * 1024;
 
-/// Any caller who could be made out.
+/// Any caller who could be made out, by something that is good for the API.
 #[derive(Debug)]
 pub(super) struct Authenticated {
     pub(super) caller: Arc<Caller>,
@@ -45,6 +45,19 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let Known(who) = Known::from_request_parts(parts, app).await?;
+        if who.caller.opens(Door::Api) { Ok(who) } else { Err(Error::ContainerOnly) }
+    }
+}
+
+/// Any caller who could be made out, whatever what they call with is good for.
+#[derive(Debug)]
+pub(super) struct Known(pub(super) Authenticated);
+
+impl FromRequestParts<App> for Known {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
         match find_caller(app, &parts.headers).await {
             Ok(caller) => {
@@ -56,13 +69,16 @@ impl FromRequestParts<App> for Authenticated {
                     client: Some(arrival.client.clone()),
                     request_id: Some(arrival.request_id.clone()),
                 };
-                Ok(Self { caller, actor })
+                Ok(Self(Authenticated { caller, actor }))
             }
             Err(error) => {
                 app.metrics.authentication_failed(error.fault().code());
-                record_failure(app, arrival, &error).await?;
-                // Keys that cannot be had are nobody's guess.
-                if !matches!(error.fault(), AuthFault::KeysUnavailable) {
+                // Nothing can be recorded in a database that is away.
+                if error.fault() != AuthFault::StoreUnavailable {
+                    record_failure(app, arrival, &error).await?;
+                }
+                // What cannot be looked at is nobody's guess.
+                if !error.fault().is_ours() {
                     arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
                 }
                 Err(error.into())
@@ -84,12 +100,7 @@ async fn record_failure(app: &App, arrival: &Arrival, error: &AuthError) -> Resu
     event.request_id = Some(arrival.request_id.clone());
     event.code = Some(error.fault().code().as_str());
     // What the token claims, and all that is known of it: failures of one issuer do not hide those of another.
-    event.auth = error.issuer().map(|issuer| Auth {
-        method: AuthMethod::Jwt,
-        issuer: Some(issuer.to_string()),
-        subject: None,
-        token_id: None,
-    });
+    event.auth = error.auth();
     event.detail.insert("problem".to_owned(), error.to_string().into());
     Ok(app.recorder.record(event).await?)
 }
@@ -125,6 +136,11 @@ power!(
 power!(
     /// May plan and apply the allowlist file.
     Applier(Authenticated), "an applier or an admin", |app, caller| app.powers.is_applier(caller)
+);
+power!(
+    /// May make API tokens.
+    TokenCreator(Authenticated), "a person among the token creators, or an admin, signed in without an API token,",
+    |app, caller| app.powers.is_token_creator(caller)
 );
 power!(
     /// May read the allowlist file.

@@ -41,6 +41,7 @@ fn route(pattern: Option<&str>) -> Route {
         Some("/v1/allowlist") => Route::Allowlist,
         Some("/v1/grants" | "/v1/grants/{id}") => Route::Grants,
         Some("/v1/blocks" | "/v1/blocks/{id}") => Route::Blocks,
+        Some("/v1/tokens" | "/v1/tokens/{id}") => Route::Tokens,
         Some("/v1/audit/events") => Route::AuditEvents,
         Some("/v1/audit/export") => Route::AuditExport,
         Some("/v1/audit/heads") => Route::AuditHeads,

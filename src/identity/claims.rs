@@ -124,6 +124,7 @@ impl Claims {
                 subject: subject.map(|name| name.to_string()),
                 token_id: self.name("jti", "its jti is not a name")?.map(|name| name.to_string()),
             },
+            token: None,
             expires_at: times.expires_at,
             session_ends: issuer.cap_to_token.then_some(times.expires_at),
             authenticated_at: times.signed_in_at.or(times.issued_at),

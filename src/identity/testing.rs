@@ -1,10 +1,11 @@
 //! A fake issuer on loopback and keys to sign with, for this room's tests.
 
-use super::{Algorithm, AuthError, Caller, Identity, IssuerConfig, IssuerKind, People};
+use super::{Algorithm, ApiTokens, AuthError, Caller, Identity, IssuerConfig, IssuerKind, People};
 use crate::{
     clock::Clock,
     metrics::Metrics,
     model::{IssuerName, Time},
+    store::Store,
 };
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -26,6 +27,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 /// 2026-01-01T00:00:00Z, where every test's clock starts.
 pub(super) const NOW: i64 = 1_767_225_600;
@@ -234,6 +236,11 @@ pub(super) fn of_people(issuer: &mut IssuerConfig) -> &mut People {
     }
 }
 
+/// API tokens out of a database that cannot be had.
+pub(super) fn no_api_tokens(clock: &Clock) -> ApiTokens {
+    ApiTokens::new(Store::sqlite("/nowhere/hallpass.db".as_ref()), clock.clone(), TaskTracker::new())
+}
+
 /// A provider, and an identity that knows it as `corp`: people, without a prefix.
 pub(super) struct Bench {
     pub(super) provider: FakeIssuer,
@@ -255,7 +262,8 @@ impl Bench {
         let clock = Clock::settable(Time::from_seconds(NOW).unwrap());
         let issuers = [vec![corp], others].concat();
         let metrics = Metrics::new(&clock, []);
-        Self { provider, identity: Identity::new(issuers, clock.clone(), &metrics).unwrap(), clock }
+        let identity = Identity::new(issuers, no_api_tokens(&clock), clock.clone(), &metrics).unwrap();
+        Self { provider, identity, clock }
     }
 
     /// Good claims, with these changes; null takes a claim away.

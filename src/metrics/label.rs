@@ -92,6 +92,8 @@ labels! {
         TokenInvalid = "token_invalid",
         /// The issuer's keys are not at hand.
         KeysUnavailable = "keys_unavailable",
+        /// An API token cannot be looked up.
+        StoreUnavailable = "store_unavailable",
     }
 
     /// What is wrong with a call to STS.
@@ -132,6 +134,8 @@ labels! {
         Grants = "grants",
         /// `/v1/blocks`, with or without an id.
         Blocks = "blocks",
+        /// `/v1/tokens`, with or without an id.
+        Tokens = "tokens",
         /// `/v1/audit/events`.
         AuditEvents = "audit_events",
         /// `/v1/audit/export`.

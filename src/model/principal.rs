@@ -22,6 +22,9 @@ impl Name {
     }
 }
 
+/// Where an issuer's name would stand: a machine's API token.
+const TOKEN: &str = "token";
+
 /// What an operator calls an issuer: `[a-z0-9-]+`, at most 64, and never `token`, which stands for API tokens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IssuerName(String);
@@ -32,7 +35,7 @@ impl IssuerName {
     /// Refuses `token`, or a machine's API token could be taken for a workload.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) && text != "token" {
+        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) && text != TOKEN {
             Ok(Self(text.to_owned()))
         } else {
             Err(Invalid::new("an issuer name: lower-case letters, digits and hyphens, and not \"token\""))
@@ -83,7 +86,7 @@ impl Principal {
             "local" => Name::parse(name).map(Self::Local),
             "workload" => {
                 let (issuer, subject) = name.split_once('/').ok_or(EXPECTED)?;
-                if issuer != "token" {
+                if issuer != TOKEN {
                     IssuerName::parse(issuer)?;
                 }
                 Ok(Self::Workload { issuer: issuer.to_owned(), subject: Name::parse(subject)? })
@@ -96,6 +99,18 @@ impl Principal {
     #[must_use]
     pub fn workload(issuer: &IssuerName, subject: Name) -> Self {
         Self::Workload { issuer: issuer.as_str().to_owned(), subject }
+    }
+
+    /// A machine, by its own API token: `workload:token/<name>`. No issuer can speak for it.
+    #[must_use]
+    pub fn machine(name: Name) -> Self {
+        Self::Workload { issuer: TOKEN.to_owned(), subject: name }
+    }
+
+    /// Whether it is a machine's API token.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        matches!(self, Self::Workload { issuer, .. } if issuer == TOKEN)
     }
 
     /// What it is.

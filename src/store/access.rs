@@ -7,9 +7,10 @@ use super::{
 use crate::{
     allowlist::{Candidates, Changes, Snapshot},
     model::{
-        Account, AccountId, AccountRef, Alias, Block, BlockTarget, ExternalId, Grant, GrantId, GrantTarget, Origin,
-        Principal, Role, RoleName, RoleRef, Time,
+        Account, AccountId, AccountRef, Alias, ApiToken, Block, BlockTarget, ExternalId, Grant, GrantId, GrantTarget,
+        Origin, Principal, Role, RoleName, RoleRef, Time, TokenId,
     },
+    secret::TokenHash,
 };
 use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 
@@ -57,12 +58,16 @@ pub enum Change {
     AddBlock(Box<Block>),
     /// The end of a block.
     RemoveBlock(GrantId),
+    /// An API token. Neither this nor its end counts the revision up: no decision rests on it, and nobody's grants change.
+    AddToken(Box<ApiToken>, TokenHash),
+    /// The end of a living API token.
+    RevokeToken(TokenId, Time),
 }
 
 /// What a change did.
 #[derive(Debug)]
 pub struct Changed {
-    /// The revision it made.
+    /// The revision it made, or that it found where it made none.
     pub revision: u64,
     /// The grant that was removed, where one was.
     pub grant: Option<Grant>,
@@ -76,12 +81,12 @@ pub enum ChangeError {
     /// Somebody changed the allowlist in between.
     #[error("the allowlist is at revision {0}")]
     Stale(u64),
-    /// No such grant or block.
-    #[error("no such grant or block")]
+    /// No such grant, block or living API token.
+    #[error("no such grant, block or living API token")]
     NotFound,
-    /// The same is there already.
+    /// The same is there already, under this id.
     #[error("the same is there already, as {0}")]
-    Exists(GrantId),
+    Exists(String),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -237,7 +242,7 @@ impl Tx {
         Ok((revision, snapshot))
     }
 
-    /// Makes a change and counts the revision up. The row of the revision is taken first, so two changes never
+    /// Makes a change and, but for API tokens, counts the revision up. The row of the revision is taken first, so two changes never
     /// interleave; nothing that only issues credentials waits for it.
     pub async fn apply(&mut self, change: &Change) -> Result<Changed, ChangeError> {
         let revision = self.count_up(change).await?;
@@ -251,7 +256,7 @@ impl Tx {
                     other.origin == Origin::Api && other.target == grant.target && other.conditions == grant.conditions
                 });
                 if let Some(same) = same {
-                    return Err(ChangeError::Exists(same.id));
+                    return Err(ChangeError::Exists(same.id.to_string()));
                 }
                 let grant = std::slice::from_ref(&**grant);
                 self.add_grants(grant, &grant[0].created_by.to_string(), grant[0].created_at).await?;
@@ -267,13 +272,15 @@ impl Tx {
                 };
                 let alike = |other: &Block| other.target == block.target && other.until == block.until;
                 if let Some(same) = self.list_blocks_on(&names).await?.into_iter().find(alike) {
-                    return Err(ChangeError::Exists(same.id));
+                    return Err(ChangeError::Exists(same.id.to_string()));
                 }
                 self.add_block(block).await?;
             }
             Change::RemoveBlock(id) => {
                 changed.block = Some(self.remove_block(id).await?.ok_or(ChangeError::NotFound)?);
             }
+            Change::AddToken(token, hash) => self.add_token(token, hash).await?,
+            Change::RevokeToken(id, at) => self.revoke_token(*id, *at).await?,
         }
         Ok(changed)
     }
@@ -286,6 +293,7 @@ impl Tx {
                 let expected = i64::try_from(*expected).unwrap_or(i64::MAX);
                 on!(&mut *self, |conn| sqlx::query_scalar(EXPECTED).bind(expected).fetch_optional(conn).await?)?
             }
+            Change::AddToken(..) | Change::RevokeToken(..) => return Ok(self.find_revision().await?),
             _ => on!(&mut *self, |conn| sqlx::query_scalar(ANY).fetch_optional(conn).await?)?,
         };
         match revision {

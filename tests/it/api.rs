@@ -35,7 +35,8 @@ async fn who_one_is_and_what_one_may(db: &TestDb) {
       "expires_at": "2026-01-02T04:04:05Z",
       "groups": ["group:developers"],
       "kind": "user",
-      "principal": "user:alice@example.com"
+      "principal": "user:alice@example.com",
+      "token": null
     }
     "#);
     snap!(test.get("/v1/whoami", Admin).await.whole(), @r#"
@@ -50,7 +51,8 @@ async fn who_one_is_and_what_one_may(db: &TestDb) {
       "expires_at": "2026-01-02T04:04:05Z",
       "groups": ["group:cloud-platform"],
       "kind": "user",
-      "principal": "user:admin@example.com"
+      "principal": "user:admin@example.com",
+      "token": null
     }
     "#);
     snap!(test.get("/v1/whoami", Applier).await.whole(), @r#"
@@ -65,7 +67,8 @@ async fn who_one_is_and_what_one_may(db: &TestDb) {
       "expires_at": "2026-01-02T04:04:05Z",
       "groups": [],
       "kind": "workload",
-      "principal": "workload:ci/apply"
+      "principal": "workload:ci/apply",
+      "token": null
     }
     "#);
     snap!(test.get("/v1/roles", Alice).await.whole(), @r#"

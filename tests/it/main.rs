@@ -29,4 +29,6 @@ mod support;
 mod surface;
 mod tamper;
 mod tls;
+mod token_attacks;
+mod tokens;
 mod upgrade;

@@ -109,6 +109,7 @@ async fn each_end_of_a_request_is_counted(db: &TestDb) {
     hallpass_authentication_failures_total{code="token_expired"} 0
     hallpass_authentication_failures_total{code="token_invalid"} 1
     hallpass_authentication_failures_total{code="keys_unavailable"} 0
+    hallpass_authentication_failures_total{code="store_unavailable"} 0
     hallpass_build_info{version="<version>"} #
     hallpass_http_connections #
     hallpass_http_request_duration_seconds_count{route="whoami",status="4xx"} 1

@@ -19,17 +19,23 @@ const EXTERNAL_ID: &str = "hp-external-id-of-prod";
 
 async fn secrets_stay_where_they_belong(db: &TestDb) {
     let test = TestApp::start(db).await;
-    let tokens: Vec<String> = Persona::ALL[1..].iter().map(|who| test.token(*who)).collect();
+    let mut tokens: Vec<String> = Persona::ALL[1..].iter().map(|who| test.token(*who)).collect();
+    let api_token = test.post("/v1/tokens", Alice, &json!({"name": "laptop", "duration_seconds": 3600})).await;
+    tokens.push(api_token.member("token"));
     let mut said = scenario(&test, &tokens).await;
     let file = test.get("/v1/allowlist", Auditor).await;
     assert!(file.text.contains(EXTERNAL_ID), "the search itself finds what is there");
-    for path in ["/v1/audit/events?limit=1000", "/v1/audit/export", "/v1/audit/export?format=csv", "/v1/grants"] {
+    for path in
+        ["/v1/audit/events?limit=1000", "/v1/audit/export", "/v1/audit/export?format=csv", "/v1/grants", "/v1/tokens"]
+    {
         said.push(test.get(path, Auditor).await);
+        said.push(test.get(path, Admin).await);
     }
     let minted = test.sts.minted();
     assert!(minted.len() >= 4, "{minted:?}");
 
-    let mut secrets: Vec<String> = tokens.iter().map(|token| token.rsplit_once('.').unwrap().1.to_owned()).collect();
+    // Of a JWT the signature, of an API token all of it.
+    let mut secrets: Vec<String> = tokens.iter().map(|token| token.rsplit('.').next().unwrap().to_owned()).collect();
     secrets.extend(minted.iter().flat_map(|minted| [minted.secret_access_key.clone(), minted.session_token.clone()]));
     secrets.extend(test.key_file().lines().filter(|line| !line.starts_with("---")).map(str::to_owned));
     secrets.extend(["broker-secret-access-key", "hunter2-in-basic", "cHJpdmF0ZSBub25zZW5zZQ"].map(str::to_owned));

@@ -1,7 +1,7 @@
 //! The whole surface: who gets which answer from which route.
 
 use crate::support::{
-    app::{ALLOWLIST, Persona, TestApp},
+    app::{ALLOWLIST, Persona, Reply, Request, TestApp},
     database::{TestDb, on_both},
     shown::snap,
 };
@@ -13,7 +13,7 @@ on_both!(every_persona_on_every_route, nothing_is_told_without_credentials, a_re
 
 /// A part of the page.
 const FILE: &str = "page.js";
-const NOBODYS: &str = "019b7ca9-8c88-7000-8000-ffffffffffff";
+pub(crate) const NOBODYS: &str = "019b7ca9-8c88-7000-8000-ffffffffffff";
 
 pub(crate) struct Route {
     pub(crate) method: Method,
@@ -45,6 +45,9 @@ pub(crate) fn routes(test: &TestApp) -> Vec<Route> {
         (Method::GET, "/v1/blocks", None),
         (Method::POST, "/v1/blocks", Some(json!({"principal": "user:bob@example.com", "reason": "left"}))),
         (Method::DELETE, &format!("/v1/blocks/{NOBODYS}"), None),
+        (Method::GET, "/v1/tokens", None),
+        (Method::POST, "/v1/tokens", Some(json!({"name": "laptop"}))),
+        (Method::DELETE, &format!("/v1/tokens/{NOBODYS}"), None),
         (Method::GET, "/v1/audit/events", None),
         (Method::GET, "/v1/audit/events?principal=user:bob@example.com", None),
         (Method::GET, "/v1/audit/export", None),
@@ -72,8 +75,16 @@ async fn in_the_router(test: &TestApp) -> BTreeSet<String> {
     described.chain(beside).collect()
 }
 
-pub(crate) async fn ask(test: &TestApp, route: &Route, who: Persona) -> crate::support::app::Reply {
-    let request = test.request(route.method.clone(), &route.path, who);
+pub(crate) async fn ask(test: &TestApp, route: &Route, who: Persona) -> Reply {
+    ask_by(test.request(route.method.clone(), &route.path, who), route).await
+}
+
+/// With a token that is no persona's.
+pub(crate) async fn ask_with(test: &TestApp, route: &Route, token: &str) -> Reply {
+    ask_by(test.request_with(route.method.clone(), &route.path, token), route).await
+}
+
+async fn ask_by(request: Request, route: &Route) -> Reply {
     let request = match &route.body {
         Some(Value::String(file)) => request.toml(file).header("if-match", "\"1\""),
         Some(body) => request.json(body),
@@ -117,6 +128,9 @@ async fn every_persona_on_every_route(db: &TestDb) {
         GET /v1/blocks                                                401       403       403       200       403       200
         POST /v1/blocks                                               401       403       403       403       403       201
         DELETE /v1/blocks/{id}                                        401       403       403       403       403       404
+        GET /v1/tokens                                                401       200       200       200       200       200
+        POST /v1/tokens                                               401       403       201       403       403       201
+        DELETE /v1/tokens/{id}                                        401       404       404       404       404       404
         GET /v1/audit/events                                          401       200       200       200       200       200
         GET /v1/audit/events?principal=user:bob@example.com           401       403       403       200       403       200
         GET /v1/audit/export                                          401       403       403       200       403       200

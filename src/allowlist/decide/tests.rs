@@ -163,6 +163,38 @@ fn a_grant_may_be_named() {
 }
 
 #[test]
+fn a_bound_token_is_good_for_its_roles_alone() {
+    let bound = |roles: &[&str], world: World| {
+        let bounds = roles.iter().map(|role| BoundRole::parse(&format!("{ACCOUNT}/{role}")).unwrap()).collect();
+        World { asker: Asker { bound_to: Some(bounds), ..world.asker }, ..world }
+    };
+    let unknown = || {
+        let mut world = World::with(vec![]);
+        world.candidates.role = None;
+        world
+    };
+    for (name, world, expected) in [
+        ("bound to it", bound(&["ReadOnly"], World::with(vec![grant(1)])), "1 via user:alice for 3600"),
+        ("and another", bound(&["Other", "ReadOnly"], World::with(vec![grant(1)])), "1 via user:alice for 3600"),
+        ("to another", bound(&["Other"], World::with(vec![grant(1)])), "not allowed: token_roles"),
+        ("in another case", bound(&["readonly"], World::with(vec![grant(1)])), "not allowed: token_roles"),
+        ("to none", bound(&[], World::with(vec![grant(1)])), "not allowed: token_roles"),
+        ("to it, and no grant", bound(&["ReadOnly"], World::with(vec![])), "not allowed: "),
+        ("to another, and no grant", bound(&["Other"], World::with(vec![])), "not allowed: token_roles"),
+        ("no such role", bound(&["Other"], unknown()), "not allowed: token_roles"),
+        (
+            "blocked too",
+            bound(&["Other"], World::with(vec![grant(1)]).blocked(vec![block_on("user:alice")])),
+            "not allowed: token_roles, blocked",
+        ),
+    ] {
+        check(name, &world, expected);
+        let offered = offers(&world.candidates, &world.asker, false, now());
+        assert_eq!(offered.is_empty(), world.decide().is_err(), "{name}");
+    }
+}
+
+#[test]
 fn policies_are_never_combined() {
     let asked = || Ask { session_policy: Some(own_policy()), ..Ask::default() };
     for (name, grants, ask, expected) in [

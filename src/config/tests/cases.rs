@@ -11,7 +11,6 @@ kind = "workload"
 pub(super) const CASES: &[(&str, &str, &[&str])] = &[
     // What comes with later features is unknown.
     ("aws.signin_url = 'x'", "", &["aws.signin_url: unknown key; known here: region"]),
-    ("access.token_creators = []", "", &["access.token_creators: unknown key; known here: admins, auditors, appliers"]),
     ("login = {}", "", &["login: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
     ("portal = {}", "", &["portal: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
     // [server]
@@ -146,7 +145,16 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         &[
             "access.appliers[0]: no workload issuer of that name is in [[issuers]]",
             "access.appliers[1]: no workload issuer of that name is in [[issuers]]",
-            "access.appliers[2]: no workload issuer of that name is in [[issuers]]",
+            "access.appliers[2]: an API token has no power, whomever it belongs to",
+        ],
+    ),
+    (
+        "access.token_creators = ['group:devs', 'workload:github/x', 'group:github/x', 'local:root']",
+        GITHUB,
+        &[
+            "access.token_creators[1]: expected user:<name> or group:<name>: a workload makes no API tokens",
+            "access.token_creators[2]: a workload issuer gives this group, and a workload makes no API tokens",
+            "access.token_creators[3]: expected user:<name> or group:<name>: local: is no caller",
         ],
     ),
     // [[issuers]]

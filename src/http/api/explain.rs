@@ -91,7 +91,9 @@ async fn another(
         return Err(Error::Forbidden("an auditor or an admin, who explains for others,"));
     }
     let asker = match principal {
-        Some(principal) => Asker { principal, groups: groups.unwrap_or_default(), address, session_ends: None },
+        Some(principal) => {
+            Asker { principal, groups: groups.unwrap_or_default(), address, session_ends: None, bound_to: None }
+        }
         None => Asker { groups: groups.unwrap_or(own.groups), address: address.or(own.address), ..own },
     };
     let detail: Map<String, Value> = [

@@ -5,10 +5,13 @@ use crate::{
     audit::Auth,
     http::{
         error::Error,
-        extract::{Authenticated, Params},
+        extract::{Authenticated, Known, Params},
     },
     input::Faults,
-    model::{Account, AccountId, Alias, GrantId, Invalid, Principal, PrincipalKind, RoleArn, RoleName, Tags, Time},
+    model::{
+        Account, AccountId, Alias, BoundRole, GrantId, Invalid, Name, Principal, PrincipalKind, RoleArn, RoleName,
+        Tags, Time, TokenId, TokenUse,
+    },
 };
 use axum::{Json, extract::State, response::IntoResponse};
 use deserr::Deserr;
@@ -28,6 +31,22 @@ pub(in crate::http) struct Whoami<'a> {
     groups: &'a [Principal],
     kind: PrincipalKind,
     principal: &'a Principal,
+    /// The API token they call with, where it is one.
+    token: Option<ItsToken<'a>>,
+}
+
+/// An API token, and what narrows it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OwnToken)]
+#[serde(deny_unknown_fields)]
+struct ItsToken<'a> {
+    id: TokenId,
+    name: &'a Name,
+    /// The only roles it can ask for; null where it can for any.
+    roles: Option<&'a [BoundRole]>,
+    /// The only door it opens; null where it opens every one.
+    #[serde(rename = "use")]
+    usage: Option<TokenUse>,
 }
 
 /// Who the caller is, as the allowlist names them.
@@ -35,7 +54,7 @@ pub(in crate::http) struct Whoami<'a> {
     get, path = "/v1/whoami", operation_id = "whoami", tag = "caller",
     responses((status = 200, description = "The caller", body = Whoami)),
 )]
-pub(in crate::http) async fn whoami(State(app): State<App>, who: Authenticated) -> impl IntoResponse {
+pub(in crate::http) async fn whoami(State(app): State<App>, Known(who): Known) -> impl IntoResponse {
     let caller = &who.caller;
     let body = Whoami {
         admin: app.powers.is_admin(caller),
@@ -46,6 +65,12 @@ pub(in crate::http) async fn whoami(State(app): State<App>, who: Authenticated) 
         groups: caller.groups(),
         kind: caller.principal().kind(),
         principal: caller.principal(),
+        token: caller.token().map(|token| ItsToken {
+            id: token.id,
+            name: &token.name,
+            roles: token.roles.as_deref(),
+            usage: token.usage,
+        }),
     };
     (NO_STORE, Json(body)).into_response()
 }

@@ -85,15 +85,23 @@ const CODES: [(u16, &str); 27] = [
 ];
 
 const ALL: [&str; 2] = ["internal_error", "overloaded"];
-const AUTHENTICATED: [&str; 6] =
-    ["unauthenticated", "token_expired", "token_invalid", "rate_limited", "keys_unavailable", "audit_unavailable"];
+const AUTHENTICATED: [&str; 7] = [
+    "unauthenticated",
+    "token_expired",
+    "token_invalid",
+    "rate_limited",
+    "keys_unavailable",
+    "store_unavailable",
+    "audit_unavailable",
+];
 const BODY: [&str; 4] = ["invalid_request", "request_timeout", "too_large", "unsupported_media_type"];
 
 /// What an operation can fail with by what it does, beside what it takes.
-const OWN: [(&str, &[&str]); 14] = [
+const OWN: [(&str, &[&str]); 17] = [
     (
         "issueCredentials",
         &[
+            "forbidden",
             "not_allowed",
             "duration_too_long",
             "reason_required",
@@ -102,22 +110,24 @@ const OWN: [(&str, &[&str]); 14] = [
             "sts_refused",
             "sts_throttled",
             "sts_unavailable",
-            "store_unavailable",
         ],
     ),
-    ("explain", &["forbidden", "session_policy_too_large", "store_unavailable"]),
-    ("listRoles", &["store_unavailable"]),
-    ("showAllowlist", &["forbidden", "store_unavailable"]),
-    ("applyAllowlist", &["forbidden", "stale", "precondition_required", "store_unavailable"]),
-    ("listGrants", &["forbidden", "store_unavailable"]),
-    ("addGrant", &["forbidden", "conflict", "session_policy_too_large", "store_unavailable"]),
-    ("removeGrant", &["forbidden", "store_unavailable"]),
-    ("listBlocks", &["forbidden", "store_unavailable"]),
-    ("addBlock", &["forbidden", "conflict", "store_unavailable"]),
-    ("removeBlock", &["forbidden", "store_unavailable"]),
-    ("listEvents", &["forbidden", "store_unavailable"]),
-    ("exportEvents", &["forbidden", "store_unavailable"]),
-    ("listHeads", &["forbidden", "store_unavailable"]),
+    ("explain", &["forbidden", "session_policy_too_large"]),
+    ("listRoles", &["forbidden"]),
+    ("showAllowlist", &["forbidden"]),
+    ("applyAllowlist", &["forbidden", "stale", "precondition_required"]),
+    ("listGrants", &["forbidden"]),
+    ("addGrant", &["forbidden", "conflict", "session_policy_too_large"]),
+    ("removeGrant", &["forbidden"]),
+    ("listBlocks", &["forbidden"]),
+    ("addBlock", &["forbidden", "conflict"]),
+    ("removeBlock", &["forbidden"]),
+    ("listTokens", &["forbidden"]),
+    ("addToken", &["forbidden", "conflict"]),
+    ("revokeToken", &["forbidden"]),
+    ("listEvents", &["forbidden"]),
+    ("exportEvents", &["forbidden"]),
+    ("listHeads", &["forbidden"]),
 ];
 
 /// Adds to every operation its problems, and to every answer its headers and that its members are always there.

@@ -5,8 +5,8 @@ use crate::{
     audit::{Hash, Kind, Signature, StreamId},
     http::api::GivenPolicy,
     model::{
-        AccountId, Alias, GrantId, IpNet, IssuanceId, Principal, Reason, RoleArn, RoleName, RolePath, RoleRef,
-        SessionDuration, SessionName, SourceIdentity, Tags, Time, UserAgent,
+        AccountId, Alias, BoundRole, GrantId, IpNet, IssuanceId, Name, Principal, Reason, RoleArn, RoleName, RolePath,
+        RoleRef, SessionDuration, SessionName, SourceIdentity, Tags, Time, TokenId, TokenLifetime, UserAgent,
     },
 };
 use utoipa::{
@@ -60,6 +60,14 @@ words! {
         "What the client says it is, cleaned.";
     SessionName = text("^[A-Za-z0-9_+=,.@-]{2,64}$"), "alice=06H0QV514HTZH21ZTAJ5M5AN9R", "The role session's name in AWS.";
     SourceIdentity = text("^[A-Za-z0-9_+=,.@-]{2,64}$"), "alice", "The source identity in AWS.";
+    Name = text(&format!("^{NAME}$")), "laptop",
+        "1 to 256 characters in Unicode NFC, none of control or format, and no spaces around them.";
+    BoundRole = text("^[0-9]{12}/[A-Za-z0-9_+=,.@-]{1,64}$"), "111122223333/ReadOnly", "A role as `<account id>/<role name>`.";
+    TokenId = text(UUID), AN_ID, "The id of an API token.";
+    TokenLifetime = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(TokenLifetime::MIN.seconds()))
+        .maximum(Some(TokenLifetime::MAX.seconds())), TokenLifetime::USUAL.seconds(), "How long an API token lives, in seconds.";
     GrantId = text(UUID), AN_ID, "The id of a grant or a block.";
     IssuanceId = text(UUID), AN_ID, "The id of one issuance, in the audit and in AWS's session name.";
     StreamId = text(UUID), AN_ID, "The id of a stream of the audit.";

@@ -223,7 +223,7 @@ async fn without_any_keys_nothing_can_be_said() {
 
     let dead = people("dead", "http://127.0.0.1:1", "dead/");
     let clock = Clock::settable(Time::from_seconds(NOW).unwrap());
-    let identity = Identity::new(vec![dead], clock.clone(), &Metrics::new(&clock, [])).unwrap();
+    let identity = Identity::new(vec![dead], no_api_tokens(&clock), clock.clone(), &Metrics::new(&clock, [])).unwrap();
     let token = P256.sign(&json!({"alg": "ES256", "kid": "main"}), &bench.claims(json!({"iss": "http://127.0.0.1:1"})));
     let error = identity.caller_from_bearer(&token).await.unwrap_err();
     assert_eq!((error.fault(), error.issuer().map(IssuerName::as_str)), (AuthFault::KeysUnavailable, Some("dead")));

@@ -231,6 +231,11 @@ impl TestApp {
         if who == Anonymous { Request(request) } else { Request(request.bearer_auth(self.token(who))) }
     }
 
+    /// A request with a token of the test's own.
+    pub(crate) fn request_with(&self, method: Method, path: &str, token: &str) -> Request {
+        Request(self.client.request(method, format!("{}{path}", self.url)).bearer_auth(token))
+    }
+
     /// A request to the listener of the metrics.
     pub(crate) async fn ask_metrics(&self, method: Method, path: &str) -> Reply {
         Request(self.client.request(method, format!("{}{path}", self.metrics_url))).send_undescribed().await
@@ -312,6 +317,7 @@ fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str) -> std::path::
         admins = ["group:cloud-platform"]
         auditors = ["user:auditor@example.com"]
         appliers = ["workload:ci/apply"]
+        token_creators = ["group:developers"]
         [[issuers]]
         name = "corp"
         issuer = "{corp}"

@@ -41,6 +41,7 @@ impl World {
                 groups: vec![principal("group:all"), principal("group:dev")],
                 address: None,
                 session_ends: None,
+                bound_to: None,
             },
             ask: Ask::default(),
             chained: false,
