@@ -112,7 +112,7 @@ impl Access {
     }
 
     async fn is_granted(&self, principal: &Principal, role: &RoleRef) -> Result<bool, AccessError> {
-        Ok(!self.store.read().await?.find_candidates(&[principal], role).await?.grants.is_empty())
+        Ok(!self.store.find_candidates(&[principal], role).await?.grants.is_empty())
     }
 
     fn token_event(&self, kind: Kind, actor: &Actor, token: &ApiToken) -> Event {
