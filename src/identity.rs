@@ -30,11 +30,10 @@ pub use algorithm::Algorithm;
 pub use api_token::ApiTokens;
 pub use caller::{Caller, Door};
 pub use error::{AuthError, AuthFault};
-pub use fetch::parse_address;
 pub use issuer::{ClaimRule, IssuerConfig, IssuerKind, Names, People, RequiredClaims, default_prefix};
 pub use keys::IssuerStatus;
 
-use crate::{clock::Clock, metrics::Metrics, model::sha256, secret::OpaqueToken};
+use crate::{clock::Clock, metrics::Metrics, model::sha256, outward::NoClient, secret::OpaqueToken};
 use claims::Times;
 use fetch::Fetcher;
 use futures_util::future::join_all;
@@ -78,7 +77,7 @@ struct Verified {
 /// The HTTP client cannot be made: most likely the machine's trusted certificates cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make the HTTP client that fetches the issuers' keys")]
-pub struct IdentityError(#[from] reqwest::Error);
+pub struct IdentityError(#[from] NoClient);
 
 impl Identity {
     /// Fetches nothing yet: the first request of an issuer does, or [`Identity::spawn_refresh`].

@@ -19,7 +19,8 @@
 //! | [`audit`] | the event, its canonical bytes, the signed streams, their verification and export |
 //! | [`store`] | every SQL statement, written once for SQLite and PostgreSQL, and the migrations |
 //! | [`recorder`] | the only writer of the audit: group commit, one signature a commit, receipts |
-//! | [`sts`] | AssumeRole, who the broker itself is, and credentials that are locked up until released |
+//! | [`outward`] | asking others over HTTP: where to, how long, how much |
+//! | [`sts`] | AssumeRole, console sign-in, who the broker itself is, and what is locked up until released |
 //! | [`identity`] | who is calling: a bearer JWT becomes a [`Caller`](identity::Caller) |
 //! | [`broker`] | the use case: decide, record, assume, record, release |
 //! | [`access`] | changes to who may do what, each in one transaction with its event; who may change and read |
@@ -97,6 +98,7 @@ pub mod identity;
 pub mod input;
 pub mod metrics;
 pub mod model;
+pub mod outward;
 pub mod recorder;
 pub mod secret;
 pub mod store;

@@ -1,4 +1,4 @@
-use crate::{identity::parse_address, model::Invalid};
+use crate::{model::Invalid, outward::parse_address};
 use std::net::{IpAddr, SocketAddr};
 
 /// Only this machine reaches it; `::ffff:127.0.0.1` is 127.0.0.1.

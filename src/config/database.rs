@@ -1,6 +1,5 @@
-use crate::{input::Faults, model::Invalid, secret::Secret};
+use crate::{input::Faults, model::Invalid, outward::Url, secret::Secret};
 use deserr::{Deserr, IntoValue, MergeWithError, Value, ValuePointerRef};
-use reqwest::Url;
 use std::{
     fmt,
     path::{Path, PathBuf},

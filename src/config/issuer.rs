@@ -1,11 +1,11 @@
 use super::address;
 use crate::{
-    identity::{Algorithm, ClaimRule, IssuerConfig, IssuerKind, People, default_prefix, parse_address},
+    identity::{Algorithm, ClaimRule, IssuerConfig, IssuerKind, People, default_prefix},
     input::Faults,
     model::{Invalid, IssuerName},
+    outward::{Url, parse_address},
 };
 use deserr::Deserr;
-use reqwest::Url;
 
 /// One of `[[issuers]]` as the file has it. [`super::rules`] refuses the keys of people under `kind = "workload"`.
 #[derive(Deserr)]

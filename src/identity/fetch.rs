@@ -1,21 +1,19 @@
-use crate::model::Invalid;
-use reqwest::{Client, ClientBuilder, StatusCode, Url, redirect};
+use crate::{
+    model::Invalid,
+    outward::{self, Method, NoAnswer, NoClient, Outward, StatusCode, Url, parse_address},
+};
 use serde_json::Value;
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
-const CONNECT: Duration = Duration::from_secs(2);
 const WHOLE_ANSWER: Duration = Duration::from_millis(2500);
-const MAX_ANSWER: usize = 1024 * 1024;
 
 /// Why an issuer's keys could not be fetched. For operators: holds no address and nothing of the answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("no answer ({0})")]
-    NoAnswer(String),
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
     #[error("the answer is {0} instead of 200; redirects are not followed")]
     Status(StatusCode),
-    #[error("the answer is over 1 MiB")]
-    TooLarge,
     #[error("the answer is not JSON (line {line}, column {column})")]
     NotJson { line: usize, column: usize },
     #[error("the discovery document is that of another issuer: its issuer is not the configured one, byte for byte")]
@@ -30,23 +28,12 @@ pub(super) enum FetchError {
 
 /// Fetches documents of issuers, from addresses that come from configuration or discovery only.
 #[derive(Clone)]
-pub(super) struct Fetcher {
-    outward: Client,
-    loopback: Client,
-}
+pub(super) struct Fetcher(Outward);
 
 impl Fetcher {
     /// Fails where the machine's trusted certificates cannot be read.
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
-        let bounded = || -> ClientBuilder {
-            Client::builder()
-                .redirect(redirect::Policy::none())
-                .connect_timeout(CONNECT)
-                .timeout(WHOLE_ANSWER)
-                .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")))
-        };
-        // Plain http stays on this machine: a proxy from the environment would carry it away.
-        Ok(Self { outward: bounded().https_only(true).build()?, loopback: bounded().no_proxy().build()? })
+    pub(super) fn new() -> Result<Self, NoClient> {
+        Ok(Self(Outward::new(WHOLE_ANSWER)?))
     }
 
     /// The members of the issuer's JWK set (RFC 7517, §5), found by OpenID discovery where no address is configured.
@@ -77,89 +64,12 @@ impl Fetcher {
     }
 
     async fn document(&self, address: &Url) -> Result<Value, FetchError> {
-        let client = if address.scheme() == "https" { &self.outward } else { &self.loopback };
-        let mut answer = client.get(address.clone()).send().await.map_err(no_answer)?;
+        let answer = outward::send(self.0.request(Method::GET, address.clone())).await?;
         if answer.status() != StatusCode::OK {
             return Err(FetchError::Status(answer.status()));
         }
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(no_answer)? {
-            if body.len() + piece.len() > MAX_ANSWER {
-                return Err(FetchError::TooLarge);
-            }
-            body.extend_from_slice(&piece);
-        }
+        let body = outward::read(answer).await?;
         serde_json::from_slice(&body)
             .map_err(|error| FetchError::NotJson { line: error.line(), column: error.column() })
-    }
-}
-
-/// The causes one after the other, without the address: it may hold a key of its own.
-fn no_answer(error: reqwest::Error) -> FetchError {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    FetchError::NoAnswer(text)
-}
-
-/// An address to reach outward: https, or http where nobody in between can listen; without a user name or a fragment.
-/// The characters are checked first, because the parser mends what it is given (spaces, tabs, backslashes).
-pub fn parse_address(text: &str) -> Result<Url, Invalid> {
-    let plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-    let local = |host: &str| {
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
-    };
-    let lawful = |url: &Url| {
-        let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-        bare && (url.scheme() == "https" || url.host_str().is_some_and(local))
-    };
-    Some(text)
-        .filter(|text| plain && (text.starts_with("https://") || text.starts_with("http://")))
-        .and_then(|text| Url::parse(text).ok())
-        .filter(lawful)
-        .ok_or(Invalid::new("an https:// address, or http:// on loopback, without a user name or a fragment"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_https_leaves_the_machine() {
-        for (text, ok) in [
-            ("https://login.example.com", true),
-            ("https://login.example.com:8443/tenant?x=1", true),
-            ("http://127.0.0.1:8080", true),
-            ("http://127.9.9.9", true),
-            ("http://[::1]:8080/x", true),
-            ("http://localhost:8080", true),
-            ("http://login.example.com", false),
-            ("http://127.0.0.1.example.com", false),
-            ("http://localhost.example.com", false),
-            ("http://10.0.0.1", false),
-            ("http://[::2]", false),
-            ("http://[::ffff:127.0.0.1]:9000", true),
-            ("http://[::ffff:10.0.0.1]:9000", false),
-            ("ftp://localhost", false),
-            ("https:login.example.com", false),
-            ("https:\\\\login.example.com", false),
-            ("https://user@login.example.com", false),
-            ("https://:secret@login.example.com", false),
-            ("https://login.example.com#x", false),
-            (" https://login.example.com", false),
-            ("https://login.exa\tmple.com", false),
-            ("file:///etc/passwd", false),
-            ("login.example.com", false),
-            ("https://", false),
-            ("", false),
-        ] {
-            assert_eq!(parse_address(text).is_ok(), ok, "{text}");
-        }
     }
 }

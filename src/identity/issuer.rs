@@ -2,9 +2,9 @@ use super::Algorithm;
 use crate::{
     input::{Faults, pointer_to},
     model::{IssuerName, Name},
+    outward::Url,
 };
 use deserr::{Deserr, IntoValue, ValuePointerRef};
-use reqwest::Url;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub struct IssuerConfig {
     /// `azp` beside one audience must be in it too.
     pub authorized_parties: Vec<String>,
     /// Where its keys are; by default where its OpenID discovery document says. Made by
-    /// [`parse_address`](super::parse_address).
+    /// [`parse_address`](crate::outward::parse_address).
     pub jwks_url: Option<Url>,
     /// Whether no session outlives the token it was asked with.
     pub cap_to_token: bool,

@@ -9,9 +9,9 @@ use crate::{
     clock::{Clock, fill_random},
     metrics::Metrics,
     model::{IssuerName, Time},
+    outward::Url,
 };
 use arc_swap::ArcSwap;
-use reqwest::Url;
 use serde_json::Value;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

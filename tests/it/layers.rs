@@ -8,7 +8,7 @@ use std::{
 };
 
 /// From the ground up. A room may use those before it, and no other; so each new room needs a place here.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "model",
     "input",
     "clock",
@@ -20,6 +20,7 @@ const ORDER: [&str; 23] = [
     "audit",
     "store",
     "recorder",
+    "outward",
     "sts",
     "identity",
     "broker",
@@ -37,8 +38,10 @@ const ORDER: [&str; 23] = [
 /// Rooms that only these may use, whatever the order says.
 const USED_ONLY_BY: [(&str, &[&str]); 3] = [("config", &["app", "cli"]), ("demo", &["cli"]), ("cli", &["main"])];
 
-/// Crates that only these rooms may name: SQL stays in `store`, AWS in `sts`, HTTP in `http` and where it is served.
-const CRATES: [(&str, &[&str]); 6] = [
+/// Crates that only these rooms may name: SQL stays in `store`, AWS in `sts`, HTTP in `http` and where it is
+/// served, what is asked of others in `outward`.
+const CRATES: [(&str, &[&str]); 7] = [
+    ("reqwest", &["outward"]),
     ("sqlx", &["store"]),
     ("aws_sdk_sts", &["sts"]),
     ("jsonwebtoken", &["identity", "demo"]),

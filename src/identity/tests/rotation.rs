@@ -1,9 +1,10 @@
 use super::{super::testing::*, fault, reason};
 use crate::{
     clock::Clock,
-    identity::{AuthFault, Identity, parse_address},
+    identity::{AuthFault, Identity},
     metrics::Metrics,
     model::{IssuerName, Time},
+    outward::parse_address,
 };
 use futures_util::{FutureExt, future::join_all};
 use serde_json::{Value, json};
