@@ -11,6 +11,7 @@ mod address;
 mod database;
 mod environment;
 mod issuer;
+mod portal;
 mod report;
 mod rules;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 
 pub use database::DatabaseUrl;
 pub use environment::environment;
+pub use portal::Portal;
 pub use report::{ConfigError, PlacedFault};
 
 use crate::{
@@ -60,6 +62,9 @@ pub struct Config {
     /// Whose JWTs are accepted; at least one, each with its own name, address and prefix.
     #[deserr(from(Vec<IssuerTable>) = issuer::from_tables)]
     pub issuers: Vec<IssuerConfig>,
+    /// The pages for people; none without.
+    #[deserr(default)]
+    pub portal: Option<Portal>,
     /// What the audit needs.
     pub audit: Audit,
     /// How much is done for one caller, and how much is asked of AWS.
@@ -230,6 +235,7 @@ fn parse(
     faults.0.extend(rules::check(&document).0);
     if let Files::Read = files {
         rules::tls(&document, folder_of(path), &mut faults);
+        rules::portal_secret(&document, folder_of(path), &mut faults);
     }
     match input::read(document) {
         Ok(config) if faults.0.is_empty() => Ok(config),
@@ -315,6 +321,9 @@ impl Config {
     fn resolve_paths(&mut self, folder: &Path) {
         self.database.url.resolve_path(folder);
         self.audit.signing_key_file = folder.join(&self.audit.signing_key_file);
+        if let Some(file) = self.portal.as_mut().and_then(|portal| portal.client_secret_file.as_mut()) {
+            *file = folder.join(&*file);
+        }
         if let Some(Tls { certificate, key }) = &mut self.server.tls {
             (*certificate, *key) = (folder.join(&*certificate), folder.join(&*key));
         }

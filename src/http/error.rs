@@ -6,7 +6,7 @@ use crate::{
     allowlist::{Condition, FileFaults, Refusal},
     broker::IssueError,
     evidence::EvidenceError,
-    identity::{AuthError, AuthFault},
+    identity::{AuthError, AuthFault, SignInError},
     input::Faults,
     model::{SessionPolicy, with_causes},
     recorder::RecordError,
@@ -40,6 +40,9 @@ pub(super) enum Error {
     BodyTooSlow(Duration),
     CallerLimited(ComeAgain),
     AddressLimited(ComeAgain),
+    SignInLimited(ComeAgain),
+    SignIn(SignInError),
+    Forged,
     Overloaded,
     TimedOut,
     Issue(IssueError),
@@ -56,15 +59,15 @@ pub(super) struct Cause(pub(super) String);
 /// An error on its way out: RFC 9457, completed and written by the outermost layer.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     pub(super) code: &'static str,
     /// Turned away before anything was done: what comes in floods.
     pub(super) turned_away: bool,
-    detail: String,
+    pub(super) detail: String,
     reasons: Option<Value>,
-    errors: Option<Value>,
+    pub(super) errors: Option<Value>,
     header: Option<(HeaderName, HeaderValue)>,
-    request_id: String,
+    pub(super) request_id: String,
 }
 
 impl Problem {
@@ -182,6 +185,16 @@ impl Error {
                 Problem::new(429, "rate_limited", "Authentication has failed too often from this address.")
                     .retry_after(*seconds)
             }
+            Self::SignInLimited(ComeAgain(seconds)) => {
+                Problem::new(429, "rate_limited", "Too many sign-ins come from this address; wait a moment.")
+                    .retry_after(*seconds)
+            }
+            Self::SignIn(error) => sign_in(error),
+            Self::Forged => Problem::new(
+                403,
+                "forbidden",
+                "This did not come from a page of this portal and this session; open the page again, and try once more.",
+            ),
             Self::Overloaded => {
                 Problem::new(503, "overloaded", "More is asked at the moment than can be done; nothing was done.")
                     .retry_after(2)
@@ -218,6 +231,8 @@ impl Error {
             }
             Self::Access(error) => error,
             Self::Evidence(error) => error,
+            Self::SignIn(SignInError::Provider(problem)) => return Some(problem.clone()),
+            Self::SignIn(error) => error,
             Self::TimedOut => return Some("no answer in time".to_owned()),
             _ => return None,
         };
@@ -228,7 +243,10 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut problem = self.problem();
-        problem.turned_away = matches!(self, Self::CallerLimited(_) | Self::AddressLimited(_) | Self::Overloaded);
+        problem.turned_away = matches!(
+            self,
+            Self::CallerLimited(_) | Self::AddressLimited(_) | Self::SignInLimited(_) | Self::Overloaded
+        );
         let mut response = problem.status.into_response();
         if problem.status.is_server_error()
             && let Some(cause) = self.cause()
@@ -253,6 +271,17 @@ fn auth(error: &AuthError) -> Problem {
         fault => format!("Bearer realm=\"hallpass\", error=\"invalid_token\", error_description=\"{fault}\""),
     };
     Problem::new(401, code, sentence(&error.to_string())).header(header::WWW_AUTHENTICATE, &challenge)
+}
+
+fn sign_in(error: &SignInError) -> Problem {
+    let status = match error {
+        SignInError::Stale => 400,
+        SignInError::Token(fault) if !fault.is_ours() => 401,
+        SignInError::Refused | SignInError::NotFresh => 403,
+        SignInError::Token(_) | SignInError::Provider(_) | SignInError::Audit | SignInError::Store(_) => 503,
+    };
+    let problem = Problem::new(status, error.code(), sentence(&error.to_string()));
+    if status == 503 { problem.retry_after(5) } else { problem }
 }
 
 fn issue(error: &IssueError) -> Problem {
@@ -416,7 +445,7 @@ macro_rules! from {
         })+
     };
 }
-from!(AuthError => Auth, Faults => Invalid, IssueError => Issue, AccessError => Access, EvidenceError => Evidence);
+from!(AuthError => Auth, Faults => Invalid, IssueError => Issue, AccessError => Access, EvidenceError => Evidence, SignInError => SignIn);
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {

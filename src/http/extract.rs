@@ -1,20 +1,20 @@
 //! What a handler's signature can ask for: who is calling and with which power, a body, a query. Each is checked before
 //! the handler runs; who comes first.
 
-use super::{error::Error, log::Arrival};
+use super::{error::Error, log::Arrival, portal::session_cookie};
 use crate::{
     allowlist::Asker,
     app::App,
     audit::{Actor, Kind},
     broker,
-    identity::{AuthError, AuthFault, Caller, Door, bearer_token},
+    identity::{AuthError, AuthFault, Caller, Door, Portal, bearer_token},
     input::{Faults, parse_json, read},
-    model::Invalid,
+    model::{Invalid, with_causes},
 };
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, Method, header, request::Parts},
 };
 use deserr::Deserr;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -59,18 +59,8 @@ impl FromRequestParts<App> for Known {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
-        match find_caller(app, &parts.headers).await {
-            Ok(caller) => {
-                let _ = arrival.caller.set(caller.clone());
-                arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
-                let actor = Actor {
-                    principal: caller.principal().clone(),
-                    auth: caller.auth().clone(),
-                    client: Some(arrival.client.clone()),
-                    request_id: Some(arrival.request_id.clone()),
-                };
-                Ok(Self(Authenticated { caller, actor }))
-            }
+        match find_caller(app, &parts.method, &parts.headers).await {
+            Ok(caller) => Ok(Self(recognised(caller, arrival)?)),
             Err(error) => {
                 app.metrics.authentication_failed(error.fault().code());
                 // Nothing can be recorded in a database that is away.
@@ -87,10 +77,55 @@ impl FromRequestParts<App> for Known {
     }
 }
 
-async fn find_caller(app: &App, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
+/// A caller who has been made out, noted for the log and counted.
+pub(super) fn recognised(caller: Arc<Caller>, arrival: &Arrival) -> Result<Authenticated, Error> {
+    let _ = arrival.caller.set(caller.clone());
+    arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
+    let actor = Actor {
+        principal: caller.principal().clone(),
+        auth: caller.auth().clone(),
+        client: Some(arrival.client.clone()),
+        request_id: Some(arrival.request_id.clone()),
+    };
+    Ok(Authenticated { caller, actor })
+}
+
+/// Where there is an `Authorization` header it alone counts, good or bad: a request is never somebody else's than it says.
+async fn find_caller(app: &App, method: &Method, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
     let lines = headers.get_all(header::AUTHORIZATION);
+    if lines.iter().next().is_none()
+        && let Some(portal) = &app.portal
+        && let Some(cookie) = session_cookie(headers)
+    {
+        return find_session(portal, cookie, method, headers).await;
+    }
     let token = bearer_token(lines.iter().map(header::HeaderValue::as_bytes))?;
     app.identity.caller_from_bearer(token).await
+}
+
+/// A browser sends the cookie whatever page makes it ask. So it counts only where the browser says that it is one of this
+/// origin's, which a page cannot forge, and for a change only with what such a page alone can read.
+async fn find_session(
+    portal: &Portal,
+    cookie: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Arc<Caller>, AuthError> {
+    let told = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if told("sec-fetch-site") != Some("same-origin") {
+        return Err(AuthFault::Unauthenticated.into());
+    }
+    let found = portal.find(cookie).await.map_err(|error| {
+        tracing::error!(error = %with_causes(&error), "a session cannot be looked up");
+        AuthFault::StoreUnavailable
+    })?;
+    let session = found.ok_or(AuthFault::Unauthenticated)?;
+    let safe = matches!(*method, Method::GET | Method::HEAD);
+    if safe || told("x-csrf-token").is_some_and(|token| session.is_csrf_token(token)) {
+        Ok(session.caller().clone())
+    } else {
+        Err(AuthFault::Unauthenticated.into())
+    }
 }
 
 /// Folded by the recorder: nobody fills the disk from outside.
@@ -165,6 +200,14 @@ impl<T: Deserr<Faults>> FromRequest<App> for Input<T> {
     }
 }
 
+/// The fields of a form, each once.
+pub(super) async fn form(request: Request) -> Result<Map<String, Value>, Error> {
+    expect_type(request.headers(), "application/x-www-form-urlencoded")?;
+    let arrival = request.extensions().get::<Arrival>().ok_or(Error::Panic)?;
+    let patience = arrival.limits.bounds().body;
+    pairs(&limited(request, JSON_LIMIT, patience).await?)
+}
+
 /// An allowlist file as a body, and its place among the few that are dealt with at once, taken before it is read.
 #[derive(Debug)]
 pub(super) struct FileText(pub(super) String, pub(super) OwnedSemaphorePermit);
@@ -191,16 +234,20 @@ impl<T: Deserr<Faults>> FromRequestParts<App> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
         let query = parts.uri.query().unwrap_or_default();
-        let mut values = Map::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if values.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
-                let mut pointer = String::new();
-                crate::input::push_segment(&mut pointer, &name);
-                return Err(Faults::at(pointer, "given twice").into());
-            }
-        }
-        Ok(Self(read(Value::Object(values))?))
+        Ok(Self(read(Value::Object(pairs(query.as_bytes())?))?))
     }
+}
+
+fn pairs(encoded: &[u8]) -> Result<Map<String, Value>, Error> {
+    let mut values = Map::new();
+    for (name, value) in form_urlencoded::parse(encoded) {
+        if values.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
+            let mut pointer = String::new();
+            crate::input::push_segment(&mut pointer, &name);
+            return Err(Faults::at(pointer, "given twice").into());
+        }
+    }
+    Ok(values)
 }
 
 /// The one name in a path, where it has the right form; anything else is not there.

@@ -120,6 +120,8 @@ labels! {
         Openapi = "openapi",
         /// `/docs` and what it is made of.
         Docs = "docs",
+        /// The portal: its pages, sign-in and what they are made of.
+        Portal = "portal",
         /// `/v1/whoami`.
         Whoami = "whoami",
         /// `/v1/roles`.
@@ -166,6 +168,8 @@ labels! {
         Caller = "caller",
         /// An address failed to authenticate too often.
         Address = "address",
+        /// An address signed in to the portal too often.
+        SignIn = "sign_in",
     }
 
     /// What was full when a request, or a whole connection, was turned away.

@@ -11,8 +11,30 @@ kind = "workload"
 pub(super) const CASES: &[(&str, &str, &[&str])] = &[
     // What comes with later features is unknown.
     ("aws.signin_url = 'x'", "", &["aws.signin_url: unknown key; known here: region"]),
-    ("login = {}", "", &["login: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
-    ("portal = {}", "", &["portal: unknown key; known here: server, database, aws, access, issuers, audit, limits"]),
+    (
+        "login = {}",
+        "",
+        &["login: unknown key; known here: server, database, aws, access, issuers, portal, audit, limits"],
+    ),
+    ("portal = {}", "", &["portal.client_id: required, but not there", "portal.issuer: required, but not there"]),
+    (
+        "portal = { issuer = 'github', client_id = 'a b', session_idle = '1m', session_max = '10x' }",
+        "",
+        &[
+            "portal.client_id: expected the client's id at the provider, in ASCII without spaces",
+            "portal.issuer: expected the name of one of [[issuers]] with kind = \"people\"",
+            "portal.session_idle: expected a time from 5m to 24h, such as 30m or 10h",
+            "portal.session_max: expected a time from 5m to 24h, such as 30m or 10h",
+        ],
+    ),
+    (
+        "portal = { issuer = 'ci', client_id = 'x', client_secret_file = '' }",
+        "",
+        &[
+            "portal.client_secret_file: expected the path of a file",
+            "portal.issuer: expected the name of one of [[issuers]] with kind = \"people\"",
+        ],
+    ),
     // [server]
     (
         "server.listen = 'localhost:8080'",
