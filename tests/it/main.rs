@@ -16,6 +16,7 @@ mod limits;
 mod metrics;
 mod openapi;
 mod outage;
+mod portal;
 mod reading;
 mod recorder;
 mod replicas;

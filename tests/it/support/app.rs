@@ -332,6 +332,9 @@ fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str) -> std::path::
         audiences = ["hallpass"]
         kind = "workload"
         cap_to_token = true
+        [portal]
+        issuer = "corp"
+        client_id = "hallpass-portal"
         "#,
         db.url
     );
