@@ -134,7 +134,7 @@ fn issuers_become_what_they_say() {
     let claims = (people.principal_claim.as_str(), people.groups_claim.as_deref(), people.prefix.as_str());
     assert_eq!(claims, ("email", Some("groups"), ""));
     assert_eq!(issuers[0].authorized_parties, ["hallpass-cli"]);
-    assert_eq!(issuers[0].jwks_url.as_ref().map(reqwest::Url::as_str), Some("https://login.example.com/keys"));
+    assert_eq!(issuers[0].jwks_url.as_ref().map(crate::outward::Url::as_str), Some("https://login.example.com/keys"));
     assert_eq!((&issuers[1].kind, issuers[1].prefix().as_str()), (&IssuerKind::Workload, "github/"));
     let when = json!({"repository": "acme/shop", "environment": "production"});
     assert_eq!(issuers[1].rules, [input::read(json!({"when": when, "group": "shop-deployers"})).unwrap()]);

@@ -43,6 +43,7 @@ pub(super) enum Error {
     SignInLimited(ComeAgain),
     SignIn(SignInError),
     Forged,
+    SignInOld,
     Overloaded,
     TimedOut,
     Issue(IssueError),
@@ -190,6 +191,11 @@ impl Error {
                     .retry_after(*seconds)
             }
             Self::SignIn(error) => sign_in(error),
+            Self::SignInOld => Problem::new(
+                403,
+                "forbidden",
+                "A change through the portal needs a sign-in of the last 15 minutes; sign in again.",
+            ),
             Self::Forged => Problem::new(
                 403,
                 "forbidden",

@@ -5,7 +5,7 @@ use super::{error::Error, log::Arrival, portal::session_cookie};
 use crate::{
     allowlist::Asker,
     app::App,
-    audit::{Actor, Kind},
+    audit::{Actor, AuthMethod, Kind},
     broker,
     identity::{AuthError, AuthFault, Caller, Door, Portal, bearer_token},
     input::{Faults, parse_json, read},
@@ -140,6 +140,13 @@ async fn record_failure(app: &App, arrival: &Arrival, error: &AuthError) -> Resu
     Ok(app.recorder.record(event).await?)
 }
 
+/// Who changes something through the portal signed in within the last 15 minutes: a browser that was left open is not enough.
+fn check_sign_in(app: &App, method: &Method, caller: &Caller) -> Result<(), Error> {
+    let by_session = caller.auth().method == AuthMethod::Session && !matches!(*method, Method::GET | Method::HEAD);
+    let fresh = app.portal.as_ref().is_some_and(|portal| portal.is_fresh(caller));
+    if by_session && !fresh { Err(Error::SignInOld) } else { Ok(()) }
+}
+
 macro_rules! power {
     ($(#[$doc:meta])* $name:ident $(($authenticated:ty))?, $who:literal, |$app:ident, $caller:ident| $holds:expr) => {
         $(#[$doc])*
@@ -152,7 +159,11 @@ macro_rules! power {
             async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
                 let authenticated = Authenticated::from_request_parts(parts, app).await?;
                 let ($app, $caller) = (app, &authenticated.caller);
-                if $holds { Ok(power!(@made authenticated, $name $(($authenticated))?)) } else { Err(Error::Forbidden($who)) }
+                if !$holds {
+                    return Err(Error::Forbidden($who));
+                }
+                check_sign_in(app, &parts.method, $caller)?;
+                Ok(power!(@made authenticated, $name $(($authenticated))?))
             }
         }
     };

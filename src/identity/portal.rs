@@ -209,7 +209,7 @@ impl Portal {
         if !self.0.goes_on(&kept.session, now) {
             return Ok(None);
         }
-        if self.0.is_refresh_due(&kept, now) {
+        if is_refresh_due(&kept, now) {
             let (inner, token) = (self.0.clone(), token.clone());
             // A task of its own: a refresh token that was used and whose successor was not kept is the end of the session.
             let refreshing = self.0.tracker.spawn(async move { inner.refresh(kept, &token, now).await });
@@ -253,7 +253,7 @@ impl Portal {
                 }
             }
         };
-        shutdown.run_until_cancelled(sweeping).await;
+        shutdown.run_until_cancelled(Box::pin(sweeping)).await;
     }
 }
 
@@ -336,10 +336,6 @@ impl Inner {
         }
     }
 
-    fn is_refresh_due(&self, kept: &KeptSession, now: Time) -> bool {
-        kept.sealed.is_some() && now >= kept.session.groups_at.plus(GROUPS_LAST) && now >= kept.asked_at.plus(ASK_AGAIN)
-    }
-
     /// Asks the provider for the groups; `None` where it says that the session is over. While it is away, and while another
     /// request asks, what was known goes on.
     async fn refresh(
@@ -400,6 +396,10 @@ impl Inner {
             }
         });
     }
+}
+
+fn is_refresh_due(kept: &KeptSession, now: Time) -> bool {
+    kept.sealed.is_some() && now >= kept.session.groups_at.plus(GROUPS_LAST) && now >= kept.asked_at.plus(ASK_AGAIN)
 }
 
 fn no_id_token() -> SignInError {

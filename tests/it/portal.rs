@@ -20,6 +20,7 @@ on_both!(
     a_form_of_another_origin_changes_nothing,
     the_api_takes_the_cookie_from_the_portals_own_pages_alone,
     groups_are_asked_for_again_after_an_hour,
+    a_change_needs_a_sign_in_of_the_last_15_minutes,
     without_a_session_every_page_leads_to_sign_in,
     a_fault_is_a_page,
 );
@@ -74,10 +75,11 @@ impl<'a> Browser<'a> {
             assert!(line.contains("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{line}");
             let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
             assert!(name.starts_with("__Host-"), "{line}");
-            match line.contains("Max-Age=0") {
-                true => self.cookies.remove(name),
-                false => self.cookies.insert(name.to_owned(), value.to_owned()),
-            };
+            if line.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
         }
         let location = headers.get("location").map_or("", |to| to.to_str().unwrap()).to_owned();
         Got { status, location, headers, text: response.text().await.unwrap() }
@@ -233,21 +235,20 @@ async fn a_sign_in_counts_once_in_its_own_browser_and_in_time(db: &TestDb) {
 
 async fn only_an_id_token_for_this_sign_in_is_taken(db: &TestDb) {
     let test = TestApp::start(db).await;
-    let changes: [(Box<dyn Fn(&mut Value)>, &str); 8] = [
-        (Box::new(|_| ()), ""),
-        (Box::new(|claims| claims["aud"] = json!("another-client")), "token_invalid"),
-        (Box::new(|claims| claims["aud"] = json!("hallpass")), "token_invalid"),
-        (Box::new(|claims| claims["aud"] = json!(["hallpass-portal", "another-client"])), "token_invalid"),
-        (Box::new(|claims| claims["azp"] = json!("another-client")), "token_invalid"),
-        (Box::new(|claims| claims["nonce"] = json!("another")), "token_invalid"),
-        (Box::new(|claims| claims["email_verified"] = json!(false)), "token_invalid"),
-        (Box::new(|claims| claims["exp"] = json!(1)), "token_expired"),
-    ];
-    for (change, code) in changes {
+    for (claim, value, code) in [
+        ("sub", json!("alice"), ""),
+        ("aud", json!("another-client"), "token_invalid"),
+        ("aud", json!("hallpass"), "token_invalid"),
+        ("aud", json!(["hallpass-portal", "another-client"]), "token_invalid"),
+        ("azp", json!("another-client"), "token_invalid"),
+        ("nonce", json!("another"), "token_invalid"),
+        ("email_verified", json!(false), "token_invalid"),
+        ("exp", json!(1), "token_expired"),
+    ] {
         let mut browser = Browser::new(&test);
         let told = browser.begin("").await;
         let mut claims = claims(&test, "alice@example.com", &[], &told["nonce"]);
-        change(&mut claims);
+        claims[claim] = value;
         test.corp.give_tokens(200, tokens(&test, &claims));
         let got = browser.come_back(&told).await;
         assert_eq!(got.status, if code.is_empty() { 303 } else { 401 }, "{claims} {}", got.text);
@@ -476,6 +477,35 @@ async fn groups_are_asked_for_again_after_an_hour(db: &TestDb) {
     test.clock.advance(Duration::from_mins(1));
     assert_eq!(alice.get("/access").await.status, 303);
     assert_eq!(test.corp.exchanges().last().unwrap()["refresh_token"], "second");
+    test.close().await;
+}
+
+async fn a_change_needs_a_sign_in_of_the_last_15_minutes(db: &TestDb) {
+    let test = TestApp::start(db).await;
+    let mut admin = Browser::new(&test);
+    admin.sign_in("admin@example.com", &["cloud-platform"]).await;
+    let csrf = admin.csrf().await;
+    let headers = [("sec-fetch-site", "same-origin"), ("x-csrf-token", &*csrf), ("content-type", "application/json")];
+    // 404: the power is there, the block is not.
+    let path = "/v1/blocks/019b7ca9-8c88-7000-8000-ffffffffffff";
+    assert_eq!(admin.ask(Method::DELETE, path, &headers, None).await.status, 404);
+    test.clock.advance(Duration::from_mins(15));
+    let late = admin.ask(Method::DELETE, path, &headers, None).await;
+    assert!(late.status == 403 && late.text.contains("sign in again"), "{}", late.text);
+    assert_eq!(admin.ask(Method::GET, "/v1/blocks", &headers, None).await.status, 200);
+    // The provider is to ask again, and to say when it did.
+    let told = admin.begin("?fresh=true&to=/sessions").await;
+    assert_eq!((told["prompt"].as_str(), told["max_age"].as_str()), ("login", "0"));
+    let mut claims = claims(&test, "admin@example.com", &["cloud-platform"], &told["nonce"]);
+    claims["auth_time"] = json!(claims["iat"].as_i64().unwrap() - 900);
+    test.corp.give_tokens(200, tokens(&test, &claims));
+    let stale = admin.come_back(&told).await;
+    assert!(stale.status == 403 && stale.text.contains("sign_in_not_fresh"), "{}", stale.text);
+    test.clock.advance(Duration::from_mins(1));
+    admin.sign_in("admin@example.com", &["cloud-platform"]).await;
+    let csrf = admin.csrf().await;
+    let headers = [("sec-fetch-site", "same-origin"), ("x-csrf-token", &*csrf)];
+    assert_eq!(admin.ask(Method::DELETE, path, &headers, None).await.status, 404);
     test.close().await;
 }
 

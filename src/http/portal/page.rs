@@ -1,6 +1,7 @@
 //! The frame that every page hangs in, and the page that an error becomes.
 
 use super::{assets, extract::Visit, secure};
+use crate::model::Time;
 use crate::{
     app::App,
     http::error::{Error, Problem},
@@ -17,6 +18,7 @@ pub(super) struct Frame {
     pub(super) person: Option<Person>,
     pub(super) style: &'static str,
     pub(super) script: &'static str,
+    pub(super) icon: &'static str,
 }
 
 /// Who is signed in.
@@ -38,7 +40,7 @@ pub(super) struct Link {
 impl Frame {
     /// Of a page that nobody is signed in on.
     pub(super) fn bare(title: &'static str) -> Self {
-        Self { title, person: None, style: assets::style(), script: assets::script() }
+        Self { title, person: None, style: assets::style(), script: assets::script(), icon: assets::icon() }
     }
 
     /// Of somebody's page.
@@ -53,6 +55,12 @@ impl Frame {
         let person = Person { name: caller.principal().name(), power, csrf: visit.session.csrf_token(), links };
         Self { person: Some(person), ..Self::bare(title) }
     }
+}
+
+/// A time for people, to the minute: `2026-01-02 03:04 UTC`. The exact one stands in the element's `datetime`.
+pub(super) fn minute(time: &Time) -> String {
+    let text = time.to_string();
+    format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
 }
 
 /// A page, or that it could not be made.

@@ -21,14 +21,14 @@ struct Sessions {
     frame: Frame,
     csrf: String,
     own: PortalSessionId,
-    sessions: Vec<PortalSession>,
+    all: Vec<PortalSession>,
 }
 
 /// The list.
 pub(super) async fn page(State(app): State<App>, visit: Visit) -> Result<Response, Halt> {
-    let sessions = portal(&app)?.list(visit.who.caller.principal()).await?;
+    let all = portal(&app)?.list(visit.who.caller.principal()).await?;
     let (frame, csrf) = (Frame::of(&app, &visit, "Sessions"), visit.session.csrf_token());
-    Ok(show(&Sessions { frame, csrf, own: visit.session.id(), sessions }))
+    Ok(show(&Sessions { frame, csrf, own: visit.session.id(), all }))
 }
 
 #[derive(Debug, Deserr)]

@@ -123,7 +123,7 @@ impl Provider {
         let metadata = self.metadata().await?;
         let request = metadata.oauth.exchange_code(AuthorizationCode::new(code.to_owned()));
         let request = request.set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier()));
-        request.request_async(&self.asker).await.map(given).map_err(|error| match refusal(&error) {
+        request.request_async(&self.asker).await.map(|tokens| given(&tokens)).map_err(|error| match refusal(&error) {
             Some(BasicErrorResponseType::InvalidGrant) => SignInError::Refused,
             _ => SignInError::Provider(describe(&error)),
         })
@@ -137,7 +137,7 @@ impl Provider {
         };
         let token = RefreshToken::new(token.expose().to_owned());
         match metadata.oauth.exchange_refresh_token(&token).request_async(&self.asker).await {
-            Ok(tokens) => Refreshed::Given(given(tokens)),
+            Ok(tokens) => Refreshed::Given(given(&tokens)),
             Err(error) => match refusal(&error) {
                 Some(BasicErrorResponseType::InvalidGrant) => Refreshed::Over,
                 _ => Refreshed::Unknown(describe(&error)),
@@ -224,7 +224,7 @@ fn auth_type(document: &Value) -> AuthType {
     if in_body { AuthType::RequestBody } else { AuthType::BasicAuth }
 }
 
-fn given(tokens: Tokens) -> Given {
+fn given(tokens: &Tokens) -> Given {
     Given {
         id_token: tokens.extra_fields().id_token.clone().map(Secret::new),
         refresh_token: tokens.refresh_token().map(|token| Secret::new(token.secret().clone())),
