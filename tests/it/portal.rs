@@ -183,7 +183,7 @@ async fn who_signs_in_lands_where_they_wanted_to_go(db: &TestDb) {
     let policy = page.header("content-security-policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     assert!(!policy.contains("unsafe") && page.header("cache-control") == "no-store");
-    let style = page.text.split_once("/assets/").unwrap().1.split('"').next().unwrap();
+    let style = page.text.split_once(r#"stylesheet" href="/assets/"#).unwrap().1.split('"').next().unwrap();
     let style = browser.get(&format!("/assets/{style}")).await;
     assert!(style.header("cache-control").contains("immutable") && style.header("content-type").contains("text/css"));
 
