@@ -40,8 +40,10 @@ const USED_ONLY_BY: [(&str, &[&str]); 3] = [("config", &["app", "cli"]), ("demo"
 
 /// Crates that only these rooms may name: SQL stays in `store`, AWS in `sts`, HTTP in `http` and where it is
 /// served, what is asked of others in `outward`.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("reqwest", &["outward"]),
+    ("oauth2", &["identity"]),
+    ("askama", &["template", "http"]),
     ("sqlx", &["store"]),
     ("aws_sdk_sts", &["sts"]),
     ("jsonwebtoken", &["identity", "demo"]),
