@@ -14,16 +14,17 @@ use crate::{
     clock::Clock,
     config::{Aws, Config, DatabaseUrl},
     evidence::Evidence,
-    identity::{ApiTokens, Identity, IdentityError, IssuerConfig},
+    identity::{ApiTokens, Identity, IdentityError, IssuerConfig, Portal, PortalConfig},
     metrics::Metrics,
     model::{IpNet, LoginClient, sha256},
     outward::NoClient,
     recorder::{Recorder, Run},
+    secret::Secret,
     store::{Pending, Probe, Store, StoreError},
-    sts::{SignIn, Sts},
+    sts::{ConsoleSignIn, Sts},
 };
 use serde_json::json;
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{fs, io, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -61,6 +62,9 @@ pub enum BuildError {
     /// The operator has no name.
     #[error("the operator's name cannot be used: {0}")]
     NoName(String),
+    /// The portal's secret.
+    #[error("portal.client_secret_file: {0}: {1}")]
+    PortalSecret(PathBuf, io::Error),
     /// The issuers.
     #[error("the issuers cannot be asked: {0}")]
     Identity(#[from] IdentityError),
@@ -91,6 +95,8 @@ pub struct Rooms {
     pub access: Access,
     /// What reads the audit.
     pub evidence: Evidence,
+    /// The portal, where one is configured.
+    pub portal: Option<Portal>,
     /// Who may do more.
     pub powers: Powers,
     /// Whose `X-Forwarded-For` is believed.
@@ -127,7 +133,7 @@ impl App {
         check_schema(&store).await?;
         let metrics = Metrics::new(&clock, config.issuers.iter().map(|issuer| &issuer.name));
         let Aws { region, signin_url } = &config.aws;
-        let sign_in = SignIn::new(signin_url.as_deref(), region, &config.server.public_url)?;
+        let sign_in = ConsoleSignIn::new(signin_url.as_deref(), region, &config.server.public_url)?;
         let sts = sts.measured_by(metrics.clone()).signing_in_at(sign_in);
         let (recorder, writing) = start_recorder(config, &store, &clock, &metrics)?;
         recorder.open().await.map_err(|_| BuildError::Audit)?;
@@ -144,6 +150,13 @@ impl App {
             appliers: config.access.appliers.clone(),
             token_creators: config.access.token_creators.clone(),
         };
+        let portal = match portal_config(config)? {
+            Some(portal) => {
+                let tracker = tracker.clone();
+                Portal::new(portal, &identity, store.clone(), recorder.clone(), tracker).map_err(IdentityError::from)?
+            }
+            None => None,
+        };
         let app = Self(Arc::new(Rooms {
             probe: Probe::new(&store),
             store,
@@ -153,6 +166,7 @@ impl App {
             broker,
             access,
             evidence,
+            portal,
             powers,
             trusted_proxies: config.server.trusted_proxies.clone(),
             region: config.aws.region.clone(),
@@ -163,6 +177,9 @@ impl App {
             shutdown: CancellationToken::new(),
         }));
         app.identity.spawn_refresh(app.shutdown.clone());
+        if let Some(portal) = app.portal.clone() {
+            tokio::spawn(portal.keep_swept(app.shutdown.clone()));
+        }
         tokio::spawn(identify(app.sts.clone(), app.shutdown.clone()));
         Ok((app, writing))
     }
@@ -179,6 +196,23 @@ impl App {
         self.probe.close().await;
         self.store.close().await;
     }
+}
+
+/// `[portal]` with the secret of its file.
+fn portal_config(config: &Config) -> Result<Option<PortalConfig>, BuildError> {
+    let Some(portal) = &config.portal else { return Ok(None) };
+    let read = |file: &PathBuf| match fs::read_to_string(file) {
+        Ok(text) => Ok(Secret::new(text.trim().to_owned())),
+        Err(error) => Err(BuildError::PortalSecret(file.clone(), error)),
+    };
+    Ok(Some(PortalConfig {
+        issuer: portal.issuer.clone(),
+        client_id: portal.client_id.clone(),
+        client_secret: portal.client_secret_file.as_ref().map(read).transpose()?,
+        public_url: config.server.public_url.clone(),
+        idle: portal.session_idle,
+        longest: portal.session_max,
+    }))
 }
 
 /// The database that the configuration names.

@@ -12,6 +12,7 @@ mod database;
 mod environment;
 mod issuer;
 mod login;
+mod portal;
 mod report;
 mod rules;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 pub use database::DatabaseUrl;
 pub use environment::environment;
 pub use login::Login;
+pub use portal::Portal;
 pub use report::{ConfigError, PlacedFault};
 
 use crate::{
@@ -65,6 +67,9 @@ pub struct Config {
     /// How people sign in on the command line; nobody does where it is absent.
     #[deserr(default)]
     pub login: Option<Login>,
+    /// The pages for people; none without.
+    #[deserr(default)]
+    pub portal: Option<Portal>,
     /// What the audit needs.
     pub audit: Audit,
     /// How much is done for one caller, and how much is asked of AWS.
@@ -238,6 +243,7 @@ fn parse(
     faults.0.extend(rules::check(&document).0);
     if let Files::Read = files {
         rules::tls(&document, folder_of(path), &mut faults);
+        rules::portal_secret(&document, folder_of(path), &mut faults);
     }
     match input::read(document) {
         Ok(config) if faults.0.is_empty() => Ok(config),
@@ -323,6 +329,9 @@ impl Config {
     fn resolve_paths(&mut self, folder: &Path) {
         self.database.url.resolve_path(folder);
         self.audit.signing_key_file = folder.join(&self.audit.signing_key_file);
+        if let Some(file) = self.portal.as_mut().and_then(|portal| portal.client_secret_file.as_mut()) {
+            *file = folder.join(&*file);
+        }
         if let Some(Tls { certificate, key }) = &mut self.server.tls {
             (*certificate, *key) = (folder.join(&*certificate), folder.join(&*key));
         }

@@ -11,7 +11,7 @@ mod provider;
 mod welcome;
 
 pub use folder::Folder;
-pub use provider::{AUDIENCE, Provider};
+pub use provider::{AUDIENCE, PORTAL_CLIENT, Provider};
 
 use crate::{
     allowlist::{AllowlistFile, FileFaults},
@@ -119,6 +119,10 @@ principal_claim = "email"
 groups_claim = "groups"
 algorithms = ["ES256"]
 prefix = ""
+
+[portal]
+issuer = "demo"
+client_id = "{PORTAL_CLIENT}"
 "#,
             admins = people::BOB.group,
             auditors = people::CAROL.group,

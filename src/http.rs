@@ -12,6 +12,7 @@ mod extract;
 mod limits;
 mod log;
 mod measure;
+mod portal;
 mod server;
 
 pub use limits::{Bounds, Limits};
@@ -52,8 +53,10 @@ fn described() -> OpenApiRouter<App> {
 /// how long; what a panic becomes.
 pub fn router(app: App, limits: Limits) -> Router {
     let (routes, _) = described().split_for_parts();
+    let portal = if app.portal.is_some() { portal::routes(&app) } else { Router::new() };
     routes
         .route("/docs/{file}", get(docs::asset))
+        .merge(portal)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))

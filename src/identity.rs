@@ -9,6 +9,9 @@
 //! (the key it names) → signature → `claims` (audience, times, names). A verified token is remembered for as long as
 //! its key is published; its times are checked at each use.
 //!
+//! The portal's way is `portal`: people sign in by the code flow, whose ID token goes through the same checks and gives the same
+//! names, and are known by a session from then on, looked up by hash at each request.
+//!
 //! An API token's way is shorter: `hp_` → checksum → its row, looked up by hash at each request, and never remembered.
 
 mod algorithm;
@@ -21,6 +24,7 @@ mod issuer;
 mod jwk;
 mod jwt;
 mod keys;
+mod portal;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -32,6 +36,7 @@ pub use caller::{Caller, Door};
 pub use error::{AuthError, AuthFault};
 pub use issuer::{ClaimRule, IssuerConfig, IssuerKind, Names, People, RequiredClaims, default_prefix};
 pub use keys::IssuerStatus;
+pub use portal::{Attempt, LocalPath, Portal, PortalConfig, SignInError, SignedIn, Visitor};
 
 use crate::{clock::Clock, metrics::Metrics, model::sha256, outward::NoClient, secret::OpaqueToken};
 use claims::Times;
@@ -158,6 +163,31 @@ impl Issuer {
         let caller = claims.caller(&self.config, &self.names, &times)?;
         Ok(Verified { caller: Arc::new(caller), times, issuer: Arc::clone(self), key: *key.thumbprint() })
     }
+}
+
+impl Issuer {
+    /// Whom an ID token speaks of that the provider itself handed out.
+    async fn verify_id_token(&self, token: &str, client_id: &str, nonce: Option<&str>) -> Result<Signed, AuthFault> {
+        if token.len() > MAX_TOKEN {
+            return Err(AuthFault::Invalid("it is over 16 KiB"));
+        }
+        let jwt = UnverifiedJwt::read(token)?;
+        if jwt.issuer() != Some(&self.config.issuer) {
+            return Err(AuthFault::Invalid("its iss is not the portal's issuer"));
+        }
+        let (algorithm, kid) = jwt.check_header(&self.config)?;
+        let key = self.keys.find(kid, algorithm).await?;
+        let claims = jwt.verify(&key, algorithm)?;
+        claims.check_client(client_id, nonce)?;
+        let times = claims.times()?;
+        Ok(Signed { caller: claims.caller(&self.config, &self.names, &times)?, times })
+    }
+}
+
+/// What a good ID token says.
+struct Signed {
+    caller: Caller,
+    times: Times,
 }
 
 impl Verified {

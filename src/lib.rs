@@ -22,14 +22,14 @@
 //! | [`recorder`] | the only writer of the audit: group commit, one signature a commit, receipts |
 //! | [`outward`] | asking others over HTTP: where to, how long, how much |
 //! | [`sts`] | AssumeRole, console sign-in, who the broker itself is, and what is locked up until released |
-//! | [`identity`] | who is calling: a bearer JWT or an API token becomes a [`Caller`](identity::Caller) |
+//! | [`identity`] | who is calling: a bearer JWT, an API token or a session of the portal becomes a [`Caller`](identity::Caller) |
 //! | [`broker`] | the use case: decide, record, assume, record, release |
 //! | [`access`] | changes to who may do what, and API tokens, each in one transaction with its event; who may change and read |
 //! | [`evidence`] | reading the audit: pages, exports, heads, verification |
 //! | [`tls`] | the certificate and its key: read from two files, checked, read again when they change |
 //! | [`config`] | the schema of `hallpass.toml`; read by `app` and `cli` alone |
 //! | [`app`] | the wiring, for the service, the commands and the tests alike |
-//! | [`http`] | every route on one screen, the extractors, and the one outward error |
+//! | [`http`] | every route on one screen, the extractors, the one outward error, and the portal's pages |
 //! | `demo` | a simulated AWS and a simulated identity provider, for `hallpass demo` alone; a cargo feature, on by default |
 //! | [`client`] | the client's side of the command line: which server, which token, signing in, and what failures say |
 //! | [`cli`] | the command line, one file for each subcommand |

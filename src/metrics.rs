@@ -7,7 +7,7 @@
 mod label;
 mod measure;
 
-pub use label::{AuthCode, Class, Full, IssueCode, Limited, Outcome, Route, SignInFault, StsFault};
+pub use label::{AuthCode, Class, ConsoleFault, Full, IssueCode, Limited, Outcome, Route, StsFault};
 pub use measure::Held;
 
 use crate::{
@@ -50,7 +50,7 @@ struct All {
     sts_calls: Histogram,
     sts_errors: Each<StsFault, Counter>,
     sign_ins: Histogram,
-    sign_in_errors: Each<SignInFault, Counter>,
+    sign_in_errors: Each<ConsoleFault, Counter>,
     commits: Histogram,
     commit_errors: Counter,
     rows: Histogram,
@@ -160,7 +160,7 @@ impl Metrics {
     }
 
     /// The sign-in service was asked for a console token.
-    pub fn sign_in_called(&self, took: Duration, fault: Option<SignInFault>) {
+    pub fn sign_in_called(&self, took: Duration, fault: Option<ConsoleFault>) {
         self.all.sign_ins.took(took);
         if let Some(fault) = fault {
             self.all.sign_in_errors.at(fault).inc();

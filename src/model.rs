@@ -10,6 +10,7 @@ mod grant;
 mod login;
 mod net;
 mod policy;
+mod portal;
 mod principal;
 mod role;
 mod session;
@@ -24,6 +25,7 @@ pub use grant::{Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Ori
 pub use login::{LoginClient, LoginToken};
 pub use net::IpNet;
 pub use policy::{PolicyError, SessionPolicy};
+pub use portal::{PortalSession, PortalSessionId};
 pub use principal::{IssuerName, Name, Principal, PrincipalKind};
 pub use role::{AccountRef, Role, RoleArn, RoleName, RolePath, RoleRef};
 pub use session::{IssuanceId, SessionName, SourceIdentity};

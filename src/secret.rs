@@ -1,7 +1,9 @@
 //! Texts that must not be seen: shown as `[redacted]` by `Debug`, zeroed when dropped.
 
+mod session;
 mod token;
 
+pub use session::SessionToken;
 pub use token::{OpaqueToken, TokenHash};
 
 use std::fmt;

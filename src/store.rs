@@ -12,6 +12,7 @@ mod grants;
 mod migrations;
 mod probe;
 mod rows;
+mod sessions;
 mod sqlite;
 mod tokens;
 
@@ -20,6 +21,7 @@ pub use audit::{EventFilter, Listed, Page, Unreadable};
 pub use commit::{Ground, PendingIntent};
 pub use migrations::{Migrated, Pending};
 pub use probe::Probe;
+pub use sessions::{KeptSession, NewSession};
 pub use sqlite::{SqliteTx, SqliteWriter};
 pub use tokens::TokenScope;
 

@@ -14,7 +14,7 @@ mod web_identity;
 pub use error::{Missing, StsError, StsProblem};
 pub use gate::{NoTurn, Pace, Turn};
 pub use minted::{Facts, Locked, Minted, MintedLink, Released, ReleasedLink, WrongReceipt};
-pub use signin::{Destination, SignIn, SignInError, SignInProblem};
+pub use signin::{ConsoleError, ConsoleProblem, ConsoleSignIn, Destination};
 pub use web_identity::web_identity_token;
 
 use crate::{
@@ -92,7 +92,7 @@ pub struct Sts {
     partition: Partition,
     identity: Arc<ArcSwapOption<BrokerIdentity>>,
     gate: Arc<Gate>,
-    sign_in: Option<SignIn>,
+    sign_in: Option<ConsoleSignIn>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -128,7 +128,7 @@ impl Sts {
 
     /// With this sign-in service beside it.
     #[must_use]
-    pub fn signing_in_at(self, sign_in: Option<SignIn>) -> Self {
+    pub fn signing_in_at(self, sign_in: Option<ConsoleSignIn>) -> Self {
         Self { sign_in, ..self }
     }
 
@@ -214,8 +214,8 @@ impl Sts {
     }
 
     /// The sign-in service, where one is known.
-    pub fn sign_in(&self) -> Result<&SignIn, SignInError> {
-        self.sign_in.as_ref().ok_or_else(|| SignInProblem::Unknown.into())
+    pub fn sign_in(&self) -> Result<&ConsoleSignIn, ConsoleError> {
+        self.sign_in.as_ref().ok_or_else(|| ConsoleProblem::Unknown.into())
     }
 
     /// Turns credentials in for a console link, which stays locked up until a receipt for the same issuance releases it.
@@ -225,7 +225,7 @@ impl Sts {
         granted: Option<SessionDuration>,
         destination: &Destination,
         patience: Duration,
-    ) -> Result<MintedLink, SignInError> {
+    ) -> Result<MintedLink, ConsoleError> {
         let began = Instant::now();
         let link = minted.link(self.sign_in()?, granted, destination, patience, &self.clock).await;
         self.metrics.sign_in_called(began.elapsed(), link.as_ref().err().map(|error| error.problem.kind()));

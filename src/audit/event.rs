@@ -32,6 +32,10 @@ pub enum Kind {
     ConsoleIssued,
     /// Nobody could be made out behind a request.
     AuthenticationFailed,
+    /// Somebody signed in to the portal.
+    LoginSucceeded,
+    /// A sign-in to the portal led to nobody.
+    LoginFailed,
     /// The allowlist file was applied.
     AllowlistApplied,
     /// A single grant was made.
@@ -54,7 +58,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for listings and checks.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::StreamOpened,
         Self::StreamHeads,
         Self::StreamClosed,
@@ -66,6 +70,8 @@ impl Kind {
         Self::CredentialsShared,
         Self::ConsoleIssued,
         Self::AuthenticationFailed,
+        Self::LoginSucceeded,
+        Self::LoginFailed,
         Self::AllowlistApplied,
         Self::GrantAdded,
         Self::GrantRemoved,
@@ -98,6 +104,8 @@ impl Kind {
             Self::CredentialsShared => "credentials.shared",
             Self::ConsoleIssued => "console.issued",
             Self::AuthenticationFailed => "authentication.failed",
+            Self::LoginSucceeded => "login.succeeded",
+            Self::LoginFailed => "login.failed",
             Self::AllowlistApplied => "allowlist.applied",
             Self::GrantAdded => "grant.added",
             Self::GrantRemoved => "grant.removed",
@@ -125,6 +133,8 @@ pub enum AuthMethod {
     Jwt,
     /// An API token.
     ApiToken,
+    /// A session of the portal.
+    Session,
     /// An operator with the database at hand.
     Local,
 }
@@ -138,7 +148,7 @@ pub struct Auth {
     pub method: AuthMethod,
     /// The token's `sub`, unreduced.
     pub subject: Option<String>,
-    /// The token's `jti`, or an API token's id.
+    /// The token's `jti`, or the id of an API token or of a session.
     pub token_id: Option<String>,
 }
 

@@ -136,7 +136,7 @@ impl Folded {
 /// What the event is counted with, and how many of it are written a minute.
 fn key_and_allowance(event: &Event) -> Option<(Key, u32)> {
     match event.kind {
-        Kind::AuthenticationFailed => {
+        Kind::AuthenticationFailed | Kind::LoginFailed => {
             // An API token's id is one that there is or was, never a guess.
             let auth = event.auth.as_ref().map(|auth| (auth.method, &auth.issuer, &auth.token_id));
             let network = event.client.as_ref().and_then(|client| client.ip.or(client.peer)).map(network);
@@ -350,7 +350,7 @@ mod tests {
     fn other_kinds_are_always_written() {
         let mut scene = Scene::new();
         for kind in Kind::ALL {
-            if !matches!(kind, Kind::AuthenticationFailed | Kind::CredentialsDenied) {
+            if !matches!(kind, Kind::AuthenticationFailed | Kind::LoginFailed | Kind::CredentialsDenied) {
                 let mut event = scene.event(kind);
                 event.issuance_id = "019b7ca9-8c88-7000-8000-000000000002".parse().ok();
                 assert!((0..50).all(|_| scene.admit(&event) == Admit::Write), "{kind:?}");

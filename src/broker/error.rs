@@ -2,7 +2,7 @@ use crate::{
     allowlist::Refusal,
     metrics::IssueCode,
     store::StoreError,
-    sts::{NoTurn, SignInError, SignInProblem, StsError, StsProblem},
+    sts::{ConsoleError, ConsoleProblem, NoTurn, StsError, StsProblem},
 };
 
 /// Why no credentials were issued. Whatever was minted has been dropped.
@@ -16,7 +16,7 @@ pub enum IssueError {
     Sts(StsError),
     /// The sign-in service gave no link.
     #[error(transparent)]
-    SignIn(#[from] SignInError),
+    Console(#[from] ConsoleError),
     /// STS was not asked: it is asked as much as it may be.
     #[error("STS was not asked: {0}")]
     NoTurn(NoTurn),
@@ -77,10 +77,10 @@ impl IssueError {
                 StsProblem::Throttled => IssueCode::StsThrottled,
                 StsProblem::Unavailable(_) => IssueCode::StsUnavailable,
             },
-            Self::SignIn(error) => match error.problem {
-                SignInProblem::Refused(_) => IssueCode::StsRefused,
-                SignInProblem::Throttled => IssueCode::StsThrottled,
-                SignInProblem::Unavailable(_) | SignInProblem::Unknown => IssueCode::StsUnavailable,
+            Self::Console(error) => match error.problem {
+                ConsoleProblem::Refused(_) => IssueCode::StsRefused,
+                ConsoleProblem::Throttled => IssueCode::StsThrottled,
+                ConsoleProblem::Unavailable(_) | ConsoleProblem::Unknown => IssueCode::StsUnavailable,
             },
             Self::NoTurn(_) => IssueCode::StsThrottled,
             Self::PolicyMalformed(_) => IssueCode::InvalidRequest,

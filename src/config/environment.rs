@@ -13,7 +13,7 @@ enum Form {
 }
 
 /// Every key that a variable can set: all outside `[[issuers]]`.
-const KEYS: [(&str, Form); 27] = [
+const KEYS: [(&str, Form); 32] = [
     ("/server/listen", Form::Text),
     ("/server/public_url", Form::Text),
     ("/server/trusted_proxies", Form::List),
@@ -37,6 +37,11 @@ const KEYS: [(&str, Form); 27] = [
     ("/login/resource", Form::Text),
     ("/login/redirect_port", Form::Number),
     ("/login/public_client_secret", Form::Text),
+    ("/portal/issuer", Form::Text),
+    ("/portal/client_id", Form::Text),
+    ("/portal/client_secret_file", Form::Text),
+    ("/portal/session_idle", Form::Text),
+    ("/portal/session_max", Form::Text),
     ("/audit/signing_key_file", Form::Text),
     ("/limits/requests_per_second", Form::Number),
     ("/limits/requests_burst", Form::Number),
@@ -139,7 +144,7 @@ mod tests {
     /// The reader names the keys it knows when it meets one that it does not.
     #[test]
     fn every_key_outside_issuers_has_its_variable() {
-        let sections = ["database", "aws", "access", "login", "audit", "limits"];
+        let sections = ["database", "aws", "access", "login", "portal", "audit", "limits"];
         let mut document: Value = sections.map(|name| (name.to_owned(), json!({"x": 1}))).into_iter().collect();
         document["server"] = json!({"x": 1, "tls": {"x": 1}});
         document["issuers"] = json!([]);

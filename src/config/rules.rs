@@ -10,7 +10,7 @@ use crate::{
     tls::{TlsFault, TlsFiles},
 };
 use serde_json::Value;
-use std::{net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
 const PEOPLE_ONLY: [&str; 4] = ["principal_claim", "groups_claim", "prefix", "trust_unverified_email"];
 
@@ -27,6 +27,7 @@ pub(super) fn check(document: &Value) -> Faults {
     if document.pointer("/issuers").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         faults.push("/issuers", "at least one [[issuers]] is needed: nobody could sign in");
     }
+    portal(document, &issuers, &mut faults);
     for (i, issuer) in issuers.iter().enumerate() {
         issuer.check(&mut faults);
         issuer.check_groups(&issuers, &mut faults);
@@ -67,6 +68,29 @@ pub(super) fn tls(document: &Value, folder: &Path, faults: &mut Faults) {
         Ok(()) => {}
         Err(TlsFault::Certificate(problem)) => faults.push("/server/tls/certificate", problem),
         Err(TlsFault::Key(problem)) => faults.push("/server/tls/key", problem),
+    }
+}
+
+/// People sign in with an issuer of people.
+fn portal(document: &Value, issuers: &[Issuer<'_>], faults: &mut Faults) {
+    let Some(name) = text_at(document, "/portal/issuer") else { return };
+    let all_told = issuers.iter().all(|issuer| issuer.name.is_some() && issuer.kind.is_some());
+    let named = |issuer: &Issuer<'_>| {
+        issuer.kind == Some(Kind::People) && issuer.name.as_ref().is_some_and(|own| own.as_str() == name)
+    };
+    if all_told && IssuerName::parse(name).is_ok() && !issuers.iter().any(named) {
+        faults.push("/portal/issuer", "expected the name of one of [[issuers]] with kind = \"people\"");
+    }
+}
+
+/// The client's secret must be there and be one.
+pub(super) fn portal_secret(document: &Value, folder: &Path, faults: &mut Faults) {
+    const KEY: &str = "/portal/client_secret_file";
+    let Some(file) = text_at(document, KEY).filter(|file| !file.is_empty()) else { return };
+    match fs::read_to_string(folder.join(file)) {
+        Ok(text) if text.trim().is_empty() => faults.push(KEY, "the file is empty"),
+        Ok(_) => {}
+        Err(error) => faults.push(KEY, format!("the file cannot be read: {error}")),
     }
 }
 

@@ -118,6 +118,7 @@ fn what_is_not_said_has_its_default() {
         access: Access { admins: vec![], auditors: vec![], appliers: vec![], token_creators: vec![] },
         issuers: vec![corp],
         login: None,
+        portal: None,
         audit: Audit { signing_key_file: "audit.key".into() },
         limits: Limits {
             requests_per_second: 20.try_into().unwrap(),
@@ -222,11 +223,11 @@ issuer = "corp"
     hallpass.toml:27: issuers[1].prefix: only where kind = "people"
     hallpass.toml:29: issuers[1].rules[0].when: expected at least one claim: without one every token would be in the group
     hallpass.toml:30: issuers[1].rules[0].group: expected a name of 1 to 256 characters in Unicode NFC, without control or format characters and without spaces around it
-    hallpass.toml:32: portal: unknown key; known here: server, database, aws, access, issuers, login, audit, limits
+    hallpass.toml:32: portal.client_id: required, but not there
     hallpass.toml: aws.region: required, such as eu-west-1, where AWS_REGION does not say it
     HALLPASS_ACCESS__AUDITORS[1]: expected a principal: user:<name>, group:<name> or workload:<issuer>/<subject>
     HALLPASS_ISSUERS__0__NAME: issuers are set in the file only: a variable cannot say which of them it means
-    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_SERVER__TLS__CERTIFICATE, HALLPASS_SERVER__TLS__KEY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_AWS__SIGNIN_URL, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_ACCESS__TOKEN_CREATORS, HALLPASS_LOGIN__ISSUER, HALLPASS_LOGIN__CLIENT_ID, HALLPASS_LOGIN__TOKEN, HALLPASS_LOGIN__SCOPES, HALLPASS_LOGIN__PROMPT, HALLPASS_LOGIN__RESOURCE, HALLPASS_LOGIN__REDIRECT_PORT, HALLPASS_LOGIN__PUBLIC_CLIENT_SECRET, HALLPASS_AUDIT__SIGNING_KEY_FILE, HALLPASS_LIMITS__REQUESTS_PER_SECOND, HALLPASS_LIMITS__REQUESTS_BURST, HALLPASS_LIMITS__STS_PER_SECOND
+    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_SERVER__TLS__CERTIFICATE, HALLPASS_SERVER__TLS__KEY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_AWS__SIGNIN_URL, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_ACCESS__TOKEN_CREATORS, HALLPASS_LOGIN__ISSUER, HALLPASS_LOGIN__CLIENT_ID, HALLPASS_LOGIN__TOKEN, HALLPASS_LOGIN__SCOPES, HALLPASS_LOGIN__PROMPT, HALLPASS_LOGIN__RESOURCE, HALLPASS_LOGIN__REDIRECT_PORT, HALLPASS_LOGIN__PUBLIC_CLIENT_SECRET, HALLPASS_PORTAL__ISSUER, HALLPASS_PORTAL__CLIENT_ID, HALLPASS_PORTAL__CLIENT_SECRET_FILE, HALLPASS_PORTAL__SESSION_IDLE, HALLPASS_PORTAL__SESSION_MAX, HALLPASS_AUDIT__SIGNING_KEY_FILE, HALLPASS_LIMITS__REQUESTS_PER_SECOND, HALLPASS_LIMITS__REQUESTS_BURST, HALLPASS_LIMITS__STS_PER_SECOND
     "#);
 }
 

@@ -1,7 +1,11 @@
-//! A simulated identity provider: OpenID discovery, keys, and a token for whoever asks.
+//! A simulated identity provider: OpenID discovery, keys, a page to sign in on, and a token for whoever asks.
 //!
 //! Real ES256 signatures by a key that is made at the start and kept nowhere. It hands a token for anybody to anybody,
 //! so it must never be reached from another machine.
+
+mod sign_in;
+
+pub use sign_in::PORTAL_CLIENT;
 
 use super::{
     DemoError,
@@ -13,7 +17,7 @@ use axum::{
     Json, Router,
     extract::{Path, State},
     http::StatusCode,
-    routing::get,
+    routing::{get, post},
 };
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header,
@@ -39,6 +43,7 @@ struct Inner {
     header: Header,
     public: Jwk,
     clock: Clock,
+    handed: sign_in::Handed,
 }
 
 impl Provider {
@@ -51,10 +56,12 @@ impl Provider {
         public.common.key_id = Some(kid.clone());
         public.common.public_key_use = Some(PublicKeyUse::Signature);
         let header = Header { kid: Some(kid), ..Header::new(Algorithm::ES256) };
-        let provider = Self(Arc::new(Inner { issuer, key, header, public, clock }));
+        let provider = Self(Arc::new(Inner { issuer, key, header, public, clock, handed: sign_in::Handed::default() }));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/keys", get(keys))
+            .route("/authorize", get(sign_in::authorize))
+            .route("/token", post(sign_in::token))
             .route("/token/{name}", get(token))
             .with_state(provider.clone());
         tokio::spawn(async { axum::serve(listener, router).await });
@@ -69,8 +76,11 @@ impl Provider {
 
     /// A token for one of the people, good for an hour.
     pub fn token(&self, person: &Person) -> Result<String, DemoError> {
-        let claims = self.claims(person, self.0.clock.now());
-        jsonwebtoken::encode(&self.0.header, &claims, &self.0.key).map_err(|_| DemoError::Key)
+        self.sign(&self.claims(person, self.0.clock.now()))
+    }
+
+    fn sign(&self, claims: &Value) -> Result<String, DemoError> {
+        jsonwebtoken::encode(&self.0.header, claims, &self.0.key).map_err(|_| DemoError::Key)
     }
 
     fn claims(&self, person: &Person, now: Time) -> Value {
@@ -92,7 +102,10 @@ async fn discovery(State(provider): State<Provider>) -> Json<Value> {
     let issuer = provider.issuer();
     Json(json!({
         "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": ["ES256"], "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"), "token_endpoint_auth_methods_supported": ["none"],
+        "response_types_supported": ["code"], "code_challenge_methods_supported": ["S256"],
+        "scopes_supported": ["openid", "profile", "email", "groups", "offline_access"],
         "claims_supported": ["sub", "email", "email_verified", "name", "groups", "auth_time"],
     }))
 }

@@ -63,7 +63,7 @@ impl Display for Welcome<'_> {
             people::ALICE => person.name.to_owned(),
             _ => format!("{} ({})", person.name, person.role),
         });
-        writeln!(f, "Hallpass {service}, its API described at {service}/docs")?;
+        writeln!(f, "Hallpass {service}, its portal; its API is described at /docs")?;
         writeln!(f, "People   {}: {issuer}/token/NAME", people.join(", "))?;
         writeln!(f, "AWS      throttle it: curl -X PUT http://{aws}/behaviour -d throttle")?;
         let path = self.folder.path().display();

@@ -7,12 +7,12 @@ use crate::{
     broker::IssueError,
     evidence::EvidenceError,
     format::{Format, Unquotable, refusal},
-    identity::{AuthError, AuthFault},
+    identity::{AuthError, AuthFault, SignInError},
     input::Faults,
     model::{SessionPolicy, with_causes},
     recorder::RecordError,
     store::StoreError,
-    sts::{SignInProblem, StsError, StsProblem},
+    sts::{ConsoleProblem, StsError, StsProblem},
 };
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, Uri, header},
@@ -41,6 +41,10 @@ pub(super) enum Error {
     BodyTooSlow(Duration),
     CallerLimited(ComeAgain),
     AddressLimited(ComeAgain),
+    SignInLimited(ComeAgain),
+    SignIn(SignInError),
+    Forged,
+    SignInOld,
     Overloaded,
     TimedOut,
     Issue(Arc<IssueError>),
@@ -57,17 +61,17 @@ pub(super) struct Cause(pub(super) String);
 /// An error on its way out: RFC 9457, completed and written by the outermost layer.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     pub(super) code: &'static str,
     /// Turned away before anything was done: what comes in floods.
     pub(super) turned_away: bool,
-    detail: String,
+    pub(super) detail: String,
     /// The detail in one sentence, and for an answer that has nothing beside it.
     brief: Option<String>,
     reasons: Option<Value>,
-    errors: Option<Value>,
+    pub(super) errors: Option<Value>,
     header: Option<(HeaderName, HeaderValue)>,
-    request_id: String,
+    pub(super) request_id: String,
     shape: Shape,
 }
 
@@ -144,11 +148,11 @@ impl Problem {
         self.header(header::RETRY_AFTER, &seconds.to_string())
     }
 
-    /// As the answer to a request of this name, in this shape.
-    pub(super) fn answer(mut self, request_id: &str, shape: Shape) -> Response {
+    /// For the answer to a request of this name, in this shape.
+    pub(super) fn complete(mut self, request_id: &str, shape: Shape) -> Self {
         request_id.clone_into(&mut self.request_id);
         self.shape = shape;
-        self.into_response()
+        self
     }
 
     fn body(&self) -> (String, &'static str) {
@@ -250,6 +254,21 @@ impl Error {
                 Problem::new(429, "rate_limited", "Authentication has failed too often from this address.")
                     .retry_after(*seconds)
             }
+            Self::SignInLimited(ComeAgain(seconds)) => {
+                Problem::new(429, "rate_limited", "Too many sign-ins come from this address; wait a moment.")
+                    .retry_after(*seconds)
+            }
+            Self::SignIn(error) => sign_in(error),
+            Self::SignInOld => Problem::new(
+                403,
+                "forbidden",
+                "A change through the portal needs a sign-in of the last 15 minutes; sign in again.",
+            ),
+            Self::Forged => Problem::new(
+                403,
+                "forbidden",
+                "This did not come from a page of this portal and this session; open the page again, and try once more.",
+            ),
             Self::Overloaded => {
                 Problem::new(503, "overloaded", "More is asked at the moment than can be done; nothing was done.")
                     .retry_after(2)
@@ -286,6 +305,8 @@ impl Error {
             }
             Self::Access(error) => error,
             Self::Evidence(error) => error,
+            Self::SignIn(SignInError::Provider(problem)) => return Some(problem.clone()),
+            Self::SignIn(error) => error,
             Self::TimedOut => return Some("no answer in time".to_owned()),
             _ => return None,
         };
@@ -296,7 +317,10 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut problem = self.problem();
-        problem.turned_away = matches!(self, Self::CallerLimited(_) | Self::AddressLimited(_) | Self::Overloaded);
+        problem.turned_away = matches!(
+            self,
+            Self::CallerLimited(_) | Self::AddressLimited(_) | Self::SignInLimited(_) | Self::Overloaded
+        );
         let mut response = problem.status.into_response();
         if problem.status.is_server_error()
             && let Some(cause) = self.cause()
@@ -323,6 +347,17 @@ fn auth(error: &AuthError) -> Problem {
     Problem::new(401, code, sentence(&error.to_string())).header(header::WWW_AUTHENTICATE, &challenge)
 }
 
+fn sign_in(error: &SignInError) -> Problem {
+    let status = match error {
+        SignInError::Stale => 400,
+        SignInError::Token(fault) if !fault.is_ours() => 401,
+        SignInError::Refused | SignInError::NotFresh => 403,
+        SignInError::Token(_) | SignInError::Provider(_) | SignInError::Audit | SignInError::Store(_) => 503,
+    };
+    let problem = Problem::new(status, error.code(), sentence(&error.to_string()));
+    if status == 503 { problem.retry_after(5) } else { problem }
+}
+
 fn issue(error: &IssueError) -> Problem {
     let code = error.code();
     match error {
@@ -334,7 +369,7 @@ fn issue(error: &IssueError) -> Problem {
                 .error_at("/session_policy", "expected a shorter policy: AWS packs it together with the session tags")
         }
         IssueError::Sts(error) => sts(error, code),
-        IssueError::SignIn(error) => sign_in(error.problem, code),
+        IssueError::Console(error) => console(error.problem, code),
         IssueError::NoTurn(reason) => {
             Problem::new(503, code, format!("AWS was not asked: {reason}. Nothing was released.")).retry_after(2)
         }
@@ -414,24 +449,24 @@ fn sts(error: &StsError, code: &'static str) -> Problem {
     problem
 }
 
-fn sign_in(problem: SignInProblem, code: &'static str) -> Problem {
+fn console(problem: ConsoleProblem, code: &'static str) -> Problem {
     match problem {
-        SignInProblem::Refused(status) => Problem::new(
+        ConsoleProblem::Refused(status) => Problem::new(
             502,
             code,
             format!(
                 "AWS's sign-in service refused to sign the role in (status {status}); nothing was released. Is [aws] region one of the role's partition?"
             ),
         ),
-        SignInProblem::Throttled => {
+        ConsoleProblem::Throttled => {
             Problem::new(503, code, "AWS's sign-in service throttles the broker at the moment; nothing was released.")
                 .retry_after(2)
         }
-        SignInProblem::Unavailable(what) => {
+        ConsoleProblem::Unavailable(what) => {
             let detail = format!("AWS's sign-in service gave no usable answer ({what}); nothing was released.");
             Problem::new(503, code, detail).retry_after(5)
         }
-        SignInProblem::Unknown => {
+        ConsoleProblem::Unknown => {
             let detail = "This partition's sign-in service is not known: whoever runs Hallpass must set [aws] signin_url \
                           to https://signin.<its domain>.";
             Problem::new(503, code, detail).retry_after(600)
@@ -534,6 +569,7 @@ from!(
     Arc<IssueError> => Issue,
     AccessError => Access,
     EvidenceError => Evidence,
+    SignInError => SignIn,
 );
 
 impl From<IssueError> for Error {

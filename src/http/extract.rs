@@ -1,15 +1,15 @@
 //! What a handler's signature can ask for: who is calling and with which power, a body, a query. Each is checked before
 //! the handler runs; who comes first.
 
-use super::{error::Error, log::Arrival};
+use super::{error::Error, log::Arrival, portal::session_cookie};
 use crate::{
     allowlist::Asker,
     app::App,
-    audit::{Actor, Kind},
+    audit::{Actor, AuthMethod, Kind},
     broker,
-    identity::{AuthError, AuthFault, Caller, Door, bearer_token, verbatim_token},
+    identity::{AuthError, AuthFault, Caller, Door, Portal, bearer_token, verbatim_token},
     input::{Faults, parse_json, read},
-    model::{AccountRef, Invalid, RoleName, RoleRef},
+    model::{AccountRef, Invalid, RoleName, RoleRef, with_causes},
 };
 use axum::{
     body::Bytes,
@@ -58,7 +58,7 @@ impl FromRequestParts<App> for Known {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let found = find_caller(app, bearer_token(authorization(&parts.headers))).await;
+        let found = find_caller(app, &parts.method, &parts.headers).await;
         authenticate(parts, app, found).await.map(Self)
     }
 }
@@ -76,7 +76,7 @@ impl FromRequestParts<App> for Verbatim {
         if parts.method == Method::HEAD {
             return Err(Error::MethodNotAllowed);
         }
-        let found = find_caller(app, verbatim_token(authorization(&parts.headers))).await;
+        let found = find_by_token(app, verbatim_token(authorization(&parts.headers))).await;
         authenticate(parts, app, found).await.map(Self)
     }
 }
@@ -85,7 +85,7 @@ fn authorization(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes)
 }
 
-async fn find_caller(app: &App, token: Result<&str, AuthError>) -> Result<Arc<Caller>, AuthError> {
+async fn find_by_token(app: &App, token: Result<&str, AuthError>) -> Result<Arc<Caller>, AuthError> {
     app.identity.caller_from_bearer(token?).await
 }
 
@@ -93,17 +93,7 @@ async fn find_caller(app: &App, token: Result<&str, AuthError>) -> Result<Arc<Ca
 async fn authenticate(parts: &Parts, app: &App, found: Result<Arc<Caller>, AuthError>) -> Result<Authenticated, Error> {
     let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
     match found {
-        Ok(caller) => {
-            let _ = arrival.caller.set(caller.clone());
-            arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
-            let actor = Actor {
-                principal: caller.principal().clone(),
-                auth: caller.auth().clone(),
-                client: Some(arrival.client.clone()),
-                request_id: Some(arrival.request_id.clone()),
-            };
-            Ok(Authenticated { caller, actor })
-        }
+        Ok(caller) => recognised(caller, arrival),
         Err(error) => {
             app.metrics.authentication_failed(error.fault().code());
             // Nothing can be recorded in a database that is away.
@@ -119,6 +109,55 @@ async fn authenticate(parts: &Parts, app: &App, found: Result<Arc<Caller>, AuthE
     }
 }
 
+/// A caller who has been made out, noted for the log and counted.
+pub(super) fn recognised(caller: Arc<Caller>, arrival: &Arrival) -> Result<Authenticated, Error> {
+    let _ = arrival.caller.set(caller.clone());
+    arrival.limits.of_caller(caller.principal()).map_err(Error::CallerLimited)?;
+    let actor = Actor {
+        principal: caller.principal().clone(),
+        auth: caller.auth().clone(),
+        client: Some(arrival.client.clone()),
+        request_id: Some(arrival.request_id.clone()),
+    };
+    Ok(Authenticated { caller, actor })
+}
+
+/// Where there is an `Authorization` header it alone counts, good or bad: a request is never somebody else's than it says.
+async fn find_caller(app: &App, method: &Method, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
+    if !headers.contains_key(header::AUTHORIZATION)
+        && let Some(portal) = &app.portal
+        && let Some(cookie) = session_cookie(headers)
+    {
+        return find_session(portal, cookie, method, headers).await;
+    }
+    find_by_token(app, bearer_token(authorization(headers))).await
+}
+
+/// A browser sends the cookie whatever page makes it ask. So it counts only where the browser says that it is one of this
+/// origin's, which a page cannot forge, and for a change only with what such a page alone can read.
+async fn find_session(
+    portal: &Portal,
+    cookie: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Arc<Caller>, AuthError> {
+    let told = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if told("sec-fetch-site") != Some("same-origin") {
+        return Err(AuthFault::Unauthenticated.into());
+    }
+    let found = portal.find(cookie).await.map_err(|error| {
+        tracing::error!(error = %with_causes(&error), "a session cannot be looked up");
+        AuthFault::StoreUnavailable
+    })?;
+    let session = found.ok_or(AuthFault::Unauthenticated)?;
+    let safe = matches!(*method, Method::GET | Method::HEAD);
+    if safe || told("x-csrf-token").is_some_and(|token| session.is_csrf_token(token)) {
+        Ok(session.caller().clone())
+    } else {
+        Err(AuthFault::Unauthenticated.into())
+    }
+}
+
 /// Folded by the recorder: nobody fills the disk from outside.
 async fn record_failure(app: &App, arrival: &Arrival, error: &AuthError) -> Result<(), Error> {
     let mut event = crate::audit::Event::new(Kind::AuthenticationFailed, app.clock.new_id(), app.clock.now());
@@ -129,6 +168,13 @@ async fn record_failure(app: &App, arrival: &Arrival, error: &AuthError) -> Resu
     event.auth = error.auth();
     event.detail.insert("problem".to_owned(), error.to_string().into());
     Ok(app.recorder.record(event).await?)
+}
+
+/// Who changes something through the portal signed in within the last 15 minutes: a browser that was left open is not enough.
+fn check_sign_in(app: &App, method: &Method, caller: &Caller) -> Result<(), Error> {
+    let by_session = caller.auth().method == AuthMethod::Session && !matches!(*method, Method::GET | Method::HEAD);
+    let fresh = app.portal.as_ref().is_some_and(|portal| portal.is_fresh(caller));
+    if by_session && !fresh { Err(Error::SignInOld) } else { Ok(()) }
 }
 
 macro_rules! power {
@@ -143,7 +189,11 @@ macro_rules! power {
             async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
                 let authenticated = Authenticated::from_request_parts(parts, app).await?;
                 let ($app, $caller) = (app, &authenticated.caller);
-                if $holds { Ok(power!(@made authenticated, $name $(($authenticated))?)) } else { Err(Error::Forbidden($who)) }
+                if !$holds {
+                    return Err(Error::Forbidden($who));
+                }
+                check_sign_in(app, &parts.method, $caller)?;
+                Ok(power!(@made authenticated, $name $(($authenticated))?))
             }
         }
     };
@@ -191,6 +241,14 @@ impl<T: Deserr<Faults>> FromRequest<App> for Input<T> {
     }
 }
 
+/// The fields of a form, each once.
+pub(super) async fn form(request: Request) -> Result<Map<String, Value>, Error> {
+    expect_type(request.headers(), "application/x-www-form-urlencoded")?;
+    let arrival = request.extensions().get::<Arrival>().ok_or(Error::Panic)?;
+    let patience = arrival.limits.bounds().body;
+    pairs(&limited(request, JSON_LIMIT, patience).await?)
+}
+
 /// An allowlist file as a body, and its place among the few that are dealt with at once, taken before it is read.
 #[derive(Debug)]
 pub(super) struct FileText(pub(super) String, pub(super) OwnedSemaphorePermit);
@@ -217,16 +275,20 @@ impl<T: Deserr<Faults>> FromRequestParts<App> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
         let query = parts.uri.query().unwrap_or_default();
-        let mut values = Map::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if values.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
-                let mut pointer = String::new();
-                crate::input::push_segment(&mut pointer, &name);
-                return Err(Faults::at(pointer, "given twice").into());
-            }
-        }
-        Ok(Self(read(Value::Object(values))?))
+        Ok(Self(read(Value::Object(pairs(query.as_bytes())?))?))
     }
+}
+
+fn pairs(encoded: &[u8]) -> Result<Map<String, Value>, Error> {
+    let mut values = Map::new();
+    for (name, value) in form_urlencoded::parse(encoded) {
+        if values.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
+            let mut pointer = String::new();
+            crate::input::push_segment(&mut pointer, &name);
+            return Err(Faults::at(pointer, "given twice").into());
+        }
+    }
+    Ok(values)
 }
 
 /// The one name in a path, where it has the right form; anything else is not there.

@@ -37,6 +37,8 @@ pub struct Bounds {
     pub failures_per_minute: NonZeroU32,
     /// Failed authentications of one address at once.
     pub failures_burst: NonZeroU32,
+    /// Sign-ins to the portal from one address a minute: each asks the identity provider.
+    pub sign_ins_per_minute: NonZeroU32,
     /// Requests under way: half of what may wait for the audit's writer, so that none is refused there.
     pub under_way: usize,
     /// Allowlist files being read, planned and applied: each can be 16 MiB and take half a minute to come.
@@ -57,6 +59,7 @@ impl Default for Bounds {
             requests_burst: number(100),
             failures_per_minute: number(60),
             failures_burst: number(60),
+            sign_ins_per_minute: number(120),
             under_way: 512,
             files: 2,
             answer: Duration::from_secs(19),
@@ -79,6 +82,7 @@ struct Inner {
     metrics: Metrics,
     callers: Limiter,
     failures: Limiter,
+    sign_ins: Limiter,
     seed: RandomState,
     under_way: AtomicUsize,
     files: Arc<Semaphore>,
@@ -101,12 +105,14 @@ impl Limits {
     pub fn new(bounds: Bounds, clock: Clock, metrics: Metrics) -> Self {
         let requests = Quota::per_second(bounds.requests_per_second).allow_burst(bounds.requests_burst);
         let failures = Quota::per_minute(bounds.failures_per_minute).allow_burst(bounds.failures_burst);
+        let sign_ins = Quota::per_minute(bounds.sign_ins_per_minute).allow_burst(bounds.sign_ins_per_minute);
         let limiter = |quota| RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone());
         Self(Arc::new(Inner {
             files: Arc::new(Semaphore::new(bounds.files)),
             bounds,
             callers: limiter(requests),
             failures: limiter(failures),
+            sign_ins: limiter(sign_ins),
             seed: RandomState::new(),
             under_way: AtomicUsize::new(0),
             limited: AtomicU64::new(0),
@@ -130,8 +136,16 @@ impl Limits {
     /// who shares the address of whoever guesses is served, at the price of a signature checked for each guess.
     pub(super) fn of_failure(&self, address: Option<IpAddr>) -> Result<(), ComeAgain> {
         // 65,536 buckets: two addresses may share one, and nobody can tell which.
-        let bucket = self.0.seed.hash_one(address.map(network)) & 0xffff;
-        self.check(Limited::Address, bucket)
+        self.check(Limited::Address, self.bucket(address))
+    }
+
+    /// Counts a sign-in that comes back from the provider, before the provider is asked about it.
+    pub(super) fn of_sign_in(&self, address: Option<IpAddr>) -> Result<(), ComeAgain> {
+        self.check(Limited::SignIn, self.bucket(address))
+    }
+
+    fn bucket(&self, address: Option<IpAddr>) -> u64 {
+        self.0.seed.hash_one(address.map(network)) & 0xffff
     }
 
     fn check(&self, what: Limited, key: u64) -> Result<(), ComeAgain> {
@@ -139,6 +153,7 @@ impl Limits {
         let limiter = match what {
             Limited::Caller => &self.0.callers,
             Limited::Address => &self.0.failures,
+            Limited::SignIn => &self.0.sign_ins,
         };
         limiter.check_key(&key).map_err(|until| {
             self.0.limited.fetch_add(1, Ordering::Relaxed);
@@ -185,6 +200,7 @@ impl Limits {
         }
         inner.callers.retain_recent();
         inner.failures.retain_recent();
+        inner.sign_ins.retain_recent();
         let (limited, shed) = (inner.limited.swap(0, Ordering::Relaxed), inner.shed.swap(0, Ordering::Relaxed));
         if limited + shed > 0 {
             tracing::warn!(

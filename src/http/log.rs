@@ -6,6 +6,7 @@ use super::{
     error::{Cause, Error, Problem, Shape},
     limits::Limits,
     measure::Measured,
+    portal,
 };
 use crate::{app::App, audit::Client, identity::Caller, model::UserAgent};
 use axum::{
@@ -46,6 +47,7 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     // The pattern, never the path itself: a path may hold what somebody put there by mistake.
     let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let measured = Measured::begin(&app.metrics, pattern);
+    let by_page = portal::tells_by_page(&app, pattern, &request);
     let route = pattern.unwrap_or("-").to_owned();
     let shape = Shape::of(request.uri());
     request.extensions_mut().insert(arrival);
@@ -57,7 +59,8 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     let code = problem.as_ref().map(|problem| problem.code);
     let turned_away = problem.as_ref().is_some_and(|problem| problem.turned_away);
     if let Some(problem) = problem {
-        response = problem.answer(&request_id, shape);
+        let problem = problem.complete(&request_id, shape);
+        response = if by_page { portal::error_page(&app, problem, response) } else { problem.into_response() };
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(X_REQUEST_ID.clone(), value);

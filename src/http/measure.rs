@@ -52,6 +52,9 @@ fn route(pattern: Option<&str>) -> Route {
         Some("/readyz") => Route::Readyz,
         Some("/openapi.json") => Route::Openapi,
         Some("/docs" | "/docs/{file}") => Route::Docs,
+        Some("/" | "/login" | "/login/callback" | "/logout" | "/access" | "/sessions" | "/assets/{file}") => {
+            Route::Portal
+        }
         _ => Route::Other,
     }
 }

@@ -2,7 +2,7 @@ use crate::{
     audit::{Auth, AuthMethod},
     model::{ApiToken, Principal, Time, TokenUse},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Where a caller stands: an API token may be good for one of these alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,5 +90,11 @@ impl Caller {
             None => true,
             Some(TokenUse::Container) => door == Door::Container,
         }
+    }
+
+    /// Whether they signed in no longer ago than this. Somebody of whom that is not known did not.
+    #[must_use]
+    pub fn signed_in_within(&self, span: Duration, now: Time) -> bool {
+        self.authenticated_at.is_some_and(|at| now < at.plus(span))
     }
 }

@@ -65,13 +65,7 @@ impl Claims {
 
     /// `aud` and `azp`: whether the token was made for Hallpass, and asked for by a client that may.
     pub(super) fn check_audience(&self, issuer: &IssuerConfig) -> Result<(), AuthFault> {
-        const NO_AUDIENCE: AuthFault = AuthFault::Invalid("its aud is neither a string nor a list of strings");
-        let audiences: BTreeSet<&str> = match self.0.get("aud") {
-            None => return Err(AuthFault::Invalid("it has no aud")),
-            Some(Value::String(one)) => [one.as_str()].into(),
-            Some(Value::Array(all)) => all.iter().map(Value::as_str).collect::<Option<_>>().ok_or(NO_AUDIENCE)?,
-            Some(_) => return Err(NO_AUDIENCE),
-        };
+        let audiences = self.audiences()?;
         if !issuer.audiences.iter().any(|own| audiences.contains(own.as_str())) {
             return Err(AuthFault::Invalid("its aud does not name Hallpass"));
         }
@@ -84,6 +78,35 @@ impl Claims {
             return Err(AuthFault::Invalid("its azp is not an authorized party"));
         }
         Ok(())
+    }
+
+    /// Whether it is an ID token that was made for this client (OpenID Connect Core 1.0, §3.1.3.7), and in answer to this
+    /// nonce where one was sent.
+    pub(super) fn check_client(&self, client_id: &str, nonce: Option<&str>) -> Result<(), AuthFault> {
+        let audiences = self.audiences()?;
+        if !audiences.contains(client_id) {
+            return Err(AuthFault::Invalid("its aud does not name the portal's client"));
+        }
+        let party = self.text("azp", "its azp is not a string")?;
+        if party.is_some_and(|party| party != client_id) || (audiences.len() > 1 && party.is_none()) {
+            return Err(AuthFault::Invalid("its azp is not the portal's client"));
+        }
+        match nonce {
+            Some(nonce) if self.text("nonce", "its nonce is not a string")? != Some(nonce) => {
+                Err(AuthFault::Invalid("its nonce is not the one that was sent"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn audiences(&self) -> Result<BTreeSet<&str>, AuthFault> {
+        const NO_AUDIENCE: AuthFault = AuthFault::Invalid("its aud is neither a string nor a list of strings");
+        match self.0.get("aud") {
+            None => Err(AuthFault::Invalid("it has no aud")),
+            Some(Value::String(one)) => Ok([one.as_str()].into()),
+            Some(Value::Array(all)) => all.iter().map(Value::as_str).collect::<Option<_>>().ok_or(NO_AUDIENCE),
+            Some(_) => Err(NO_AUDIENCE),
+        }
     }
 
     /// Who the bearer is.

@@ -53,12 +53,17 @@ impl Fetcher {
 
     /// OpenID Connect Discovery 1.0, §4; that its `issuer` is the one asked for keeps one tenant of a provider from
     /// standing in for another.
-    async fn discover(&self, issuer: &str) -> Result<Url, FetchError> {
+    pub(super) async fn discovery(&self, issuer: &str) -> Result<Value, FetchError> {
         let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let document = self.document(&parse_address(&address).map_err(FetchError::NoKeysAddress)?).await?;
         if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
             return Err(FetchError::OtherIssuer);
         }
+        Ok(document)
+    }
+
+    async fn discover(&self, issuer: &str) -> Result<Url, FetchError> {
+        let document = self.discovery(issuer).await?;
         let keys = document.get("jwks_uri").and_then(Value::as_str).unwrap_or_default();
         parse_address(keys).map_err(FetchError::NoKeysAddress)
     }

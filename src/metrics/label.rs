@@ -113,7 +113,7 @@ labels! {
     }
 
     /// What is wrong with a call to the sign-in service.
-    SignInFault, "kind" {
+    ConsoleFault, "kind" {
         /// It said no.
         Refused = "refused",
         /// Too many calls.
@@ -132,6 +132,8 @@ labels! {
         Openapi = "openapi",
         /// `/docs` and what it is made of.
         Docs = "docs",
+        /// The portal: its pages, sign-in and what they are made of.
+        Portal = "portal",
         /// `/v1/whoami`.
         Whoami = "whoami",
         /// `/v1/roles`.
@@ -184,6 +186,8 @@ labels! {
         Caller = "caller",
         /// An address failed to authenticate too often.
         Address = "address",
+        /// An address signed in to the portal too often.
+        SignIn = "sign_in",
     }
 
     /// What was full when a request, or a whole connection, was turned away.

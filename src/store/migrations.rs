@@ -98,7 +98,7 @@ impl Store {
 async fn grant_to_service(owner: &mut PgConnection, service: &str) -> Result<(), sqlx::Error> {
     // GRANT takes no parameters; format() with %I quotes the name on the server.
     const SQL: &str = "
-        SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON allowlist, accounts, roles, grants, blocks, pending TO %1$I;
+        SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON allowlist, accounts, roles, grants, blocks, pending, sessions TO %1$I;
                        GRANT SELECT, INSERT, UPDATE ON audit_streams, api_tokens TO %1$I;
                        GRANT SELECT, INSERT ON audit_events TO %1$I;
                        GRANT SELECT ON schema_compatibility, _sqlx_migrations TO %1$I', $1)";

@@ -8,7 +8,7 @@ mod destination;
 pub use destination::Destination;
 
 use crate::{
-    metrics::SignInFault,
+    metrics::ConsoleFault,
     model::{Invalid, Partition, SessionDuration, parse_address},
     outward::{self, Method, NoAnswer, NoClient, Outward, StatusCode, Url},
     secret::Secret,
@@ -35,16 +35,16 @@ const HOSTS: [(&str, &str, &str); 3] = [
 /// A session that was minted and brought no console link.
 #[derive(Debug, thiserror::Error)]
 #[error("the sign-in service: {problem}")]
-pub struct SignInError {
+pub struct ConsoleError {
     /// What is wrong.
-    pub problem: SignInProblem,
+    pub problem: ConsoleProblem,
     #[source]
     cause: Option<NoAnswer>,
 }
 
 /// What is wrong, as far as a caller or an operator can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SignInProblem {
+pub enum ConsoleProblem {
     /// It said no, with this status.
     #[error("refused ({0})")]
     Refused(u16),
@@ -59,25 +59,25 @@ pub enum SignInProblem {
     Unknown,
 }
 
-impl SignInProblem {
-    pub(super) fn kind(self) -> SignInFault {
+impl ConsoleProblem {
+    pub(super) fn kind(self) -> ConsoleFault {
         match self {
-            Self::Refused(_) => SignInFault::Refused,
-            Self::Throttled => SignInFault::Throttled,
-            Self::Unavailable(_) | Self::Unknown => SignInFault::Unavailable,
+            Self::Refused(_) => ConsoleFault::Refused,
+            Self::Throttled => ConsoleFault::Throttled,
+            Self::Unavailable(_) | Self::Unknown => ConsoleFault::Unavailable,
         }
     }
 }
 
-impl From<SignInProblem> for SignInError {
-    fn from(problem: SignInProblem) -> Self {
+impl From<ConsoleProblem> for ConsoleError {
+    fn from(problem: ConsoleProblem) -> Self {
         Self { problem, cause: None }
     }
 }
 
-impl From<NoAnswer> for SignInError {
+impl From<NoAnswer> for ConsoleError {
     fn from(cause: NoAnswer) -> Self {
-        let problem = SignInProblem::Unavailable(match cause {
+        let problem = ConsoleProblem::Unavailable(match cause {
             NoAnswer::None(_) => "no answer in time",
             NoAnswer::TooLarge => "an answer over 1 MiB",
         });
@@ -87,7 +87,7 @@ impl From<NoAnswer> for SignInError {
 
 /// The sign-in service of one partition.
 #[derive(Clone, Debug)]
-pub struct SignIn {
+pub struct ConsoleSignIn {
     outward: Outward,
     federation: Url,
     console: Console,
@@ -101,7 +101,7 @@ struct Answer {
     token: String,
 }
 
-impl SignIn {
+impl ConsoleSignIn {
     /// At `signin_url`, an origin, or at the host of the region's partition; `None` where neither is known. `issuer` is the
     /// service's own address, where the console sends those whose session has ended.
     pub fn new(signin_url: Option<&str>, region: &str, issuer: &str) -> Result<Option<Self>, NoClient> {
@@ -130,9 +130,9 @@ impl SignIn {
         session: &Zeroizing<String>,
         granted: Option<SessionDuration>,
         patience: Duration,
-    ) -> Result<Secret, SignInError> {
+    ) -> Result<Secret, ConsoleError> {
         if patience < LEAST_PATIENCE {
-            return Err(SignInProblem::Unavailable("no time is left for it").into());
+            return Err(ConsoleProblem::Unavailable("no time is left for it").into());
         }
         let request = self
             .outward
@@ -143,15 +143,15 @@ impl SignIn {
         let answer = outward::send(request).await?;
         let status = answer.status();
         if status != StatusCode::OK {
-            return Err(SignInError::from(match status {
-                StatusCode::TOO_MANY_REQUESTS => SignInProblem::Throttled,
-                _ if status.is_client_error() => SignInProblem::Refused(status.as_u16()),
-                _ if status.is_redirection() => SignInProblem::Unavailable("a redirect, which is not followed"),
-                _ => SignInProblem::Unavailable("an error of its own"),
+            return Err(ConsoleError::from(match status {
+                StatusCode::TOO_MANY_REQUESTS => ConsoleProblem::Throttled,
+                _ if status.is_client_error() => ConsoleProblem::Refused(status.as_u16()),
+                _ if status.is_redirection() => ConsoleProblem::Unavailable("a redirect, which is not followed"),
+                _ => ConsoleProblem::Unavailable("an error of its own"),
             }));
         }
         let body = outward::read(answer).await?;
-        let nonsense = SignInProblem::Unavailable("an answer that makes no sense");
+        let nonsense = ConsoleProblem::Unavailable("an answer that makes no sense");
         let token = serde_json::from_slice(&body).map(|Answer { token }| Secret::new(token)).map_err(|_| nonsense)?;
         let text = token.expose();
         let lawful = (1..=LONGEST_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
@@ -184,11 +184,11 @@ mod tests {
     #[tokio::test]
     async fn without_time_nothing_is_sent() {
         // Nobody listens there: a call would say so.
-        let service = SignIn::new(Some("http://127.0.0.1:1"), "eu-west-1", "https://hallpass.example.com");
+        let service = ConsoleSignIn::new(Some("http://127.0.0.1:1"), "eu-west-1", "https://hallpass.example.com");
         let service = service.unwrap().unwrap();
         for (patience, what) in [(499, "no time is left for it"), (500, "no answer in time")] {
             let answer = service.token(&Zeroizing::default(), None, Duration::from_millis(patience)).await;
-            assert_eq!(answer.unwrap_err().problem, SignInProblem::Unavailable(what), "{patience}");
+            assert_eq!(answer.unwrap_err().problem, ConsoleProblem::Unavailable(what), "{patience}");
         }
     }
 }

@@ -438,7 +438,7 @@ async fn what_is_no_request(db: &TestDb) {
     "#);
 
     for (method, path, code) in [
-        (Method::GET, "/", "not_found"),
+        (Method::GET, "/nowhere", "not_found"),
         (Method::GET, "/v1/", "not_found"),
         (Method::GET, "/v1/whoami/", "not_found"),
         (Method::GET, "/V1/whoami", "not_found"),

@@ -162,7 +162,7 @@ fn what_it_prints_works_as_printed() {
       -H "authorization: Bearer $(curl -s http://PROVIDER/token/carol)" \
       | cut -d, -f1-3,5,7,8
 
-    Hallpass http://SERVICE, its API described at http://SERVICE/docs
+    Hallpass http://SERVICE, its portal; its API is described at /docs
     People   alice, bob (admin), carol (auditor): http://PROVIDER/token/NAME
     AWS      throttle it: curl -X PUT http://STS/behaviour -d throttle
     Files    FOLDER, removed at the end; --data DIR keeps them

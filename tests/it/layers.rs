@@ -45,7 +45,8 @@ const USES_ONLY: [(&str, &[&str]); 1] = [("client", &["model", "clock", "secret"
 
 /// Crates that only these rooms may name: SQL stays in `store`, AWS in `sts`, HTTP in `http` and where it is
 /// served, what is asked of others in `outward`.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
+    ("askama", &["template", "http", "demo"]),
     ("reqwest", &["outward", "client"]),
     ("sqlx", &["store"]),
     ("aws_sdk_sts", &["sts"]),
@@ -54,7 +55,7 @@ const CRATES: [(&str, &[&str]); 10] = [
     ("axum", &["http", "app", "demo", "cli"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
-    ("oauth2", &["client"]),
+    ("oauth2", &["client", "identity"]),
     ("keyring", &["client"]),
 ];
 

@@ -20,6 +20,7 @@ mod login;
 mod metrics;
 mod openapi;
 mod outage;
+mod portal;
 mod protocol;
 mod reading;
 mod recorder;

@@ -139,6 +139,7 @@ async fn each_end_of_a_request_is_counted(db: &TestDb) {
     hallpass_process_start_time_seconds #
     hallpass_rate_limited_requests_total{by="caller"} 0
     hallpass_rate_limited_requests_total{by="address"} 0
+    hallpass_rate_limited_requests_total{by="sign_in"} 0
     hallpass_shed_requests_total{full="connections"} 0
     hallpass_shed_requests_total{full="requests"} 0
     hallpass_shed_requests_total{full="sts_rate"} 0

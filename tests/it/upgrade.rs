@@ -10,8 +10,18 @@ use futures_util::future::join_all;
 use hallpass::store::Store;
 use std::time::Duration;
 
-const TABLES: [&str; 9] =
-    ["allowlist", "accounts", "roles", "grants", "blocks", "audit_streams", "audit_events", "pending", "api_tokens"];
+const TABLES: [&str; 10] = [
+    "allowlist",
+    "accounts",
+    "roles",
+    "grants",
+    "blocks",
+    "audit_streams",
+    "audit_events",
+    "pending",
+    "api_tokens",
+    "sessions",
+];
 /// The version of a program that is yet to be written.
 const LATER: i64 = 900;
 
@@ -76,7 +86,7 @@ async fn no_program_starts_before_its_migrations(db: &TestDb) {
     let world = World::start(db, &["ReadOnly"]).await;
     db.connect().await.execute("DELETE FROM _sqlx_migrations").await;
     let said = world.plan.fail(&["serve"]);
-    assert!(said.contains("the database needs migrations [1, 2]: run `hallpass migrate`"), "{said}");
+    assert!(said.contains("the database needs migrations [1, 2, 3]: run `hallpass migrate`"), "{said}");
 }
 
 /// As the replicas of a first installation do.
@@ -93,7 +103,7 @@ fn several_may_migrate_at_once() {
                 migration.unwrap();
             }
         }
-        assert_eq!(owner.texts("SELECT version::text FROM _sqlx_migrations").await, ["1", "2"]);
+        assert_eq!(owner.texts("SELECT version::text FROM _sqlx_migrations").await, ["1", "2", "3"]);
         owner.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
     });
 }

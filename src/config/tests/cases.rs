@@ -21,11 +21,6 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         &["aws.signin_url: expected an origin without a path: https://<host>, or http:// on loopback"],
     ),
     ("aws.sign_in = 'x'", "", &["aws.sign_in: unknown key; known here: region, signin_url"]),
-    (
-        "portal = {}",
-        "",
-        &["portal: unknown key; known here: server, database, aws, access, issuers, login, audit, limits"],
-    ),
     // [login]
     ("login = {}", "", &["login.client_id: required, but not there", "login.issuer: required, but not there"]),
     ("login = { issuer = 'corp', client_id = 'cli' }", "", &[]),
@@ -51,6 +46,26 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
         "login = { issuer = 'github', client_id = 'cli' }",
         GITHUB,
         &["login.issuer: expected an issuer with kind = \"people\": workloads do not sign in"],
+    ),
+    // [portal]
+    ("portal = {}", "", &["portal.client_id: required, but not there", "portal.issuer: required, but not there"]),
+    (
+        "portal = { issuer = 'github', client_id = 'a b', session_idle = '1m', session_max = '10x' }",
+        "",
+        &[
+            "portal.client_id: expected the client's id at the provider, in ASCII without spaces",
+            "portal.issuer: expected the name of one of [[issuers]] with kind = \"people\"",
+            "portal.session_idle: expected a time from 5m to 24h, such as 30m or 10h",
+            "portal.session_max: expected a time from 5m to 24h, such as 30m or 10h",
+        ],
+    ),
+    (
+        "portal = { issuer = 'ci', client_id = 'x', client_secret_file = '' }",
+        "",
+        &[
+            "portal.client_secret_file: expected the path of a file",
+            "portal.issuer: expected the name of one of [[issuers]] with kind = \"people\"",
+        ],
     ),
     // [server]
     (

@@ -148,7 +148,15 @@ const OWN: [(&str, &[&str]); 20] = [
     ),
     (
         "signIn",
-        &["not_allowed", "duration_too_long", "reason_required", "sts_refused", "sts_throttled", "sts_unavailable"],
+        &[
+            "forbidden",
+            "not_allowed",
+            "duration_too_long",
+            "reason_required",
+            "sts_refused",
+            "sts_throttled",
+            "sts_unavailable",
+        ],
     ),
     ("explain", &["forbidden", "session_policy_too_large"]),
     ("listRoles", &["forbidden"]),

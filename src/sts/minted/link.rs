@@ -4,7 +4,7 @@ use crate::{
     model::{IssuanceId, SessionDuration, Time},
     recorder::Receipt,
     secret::Secret,
-    sts::signin::{Destination, SignIn, SignInError},
+    sts::signin::{ConsoleError, ConsoleSignIn, Destination},
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -50,12 +50,12 @@ impl Minted {
     /// at all; for chained credentials it takes none, and the session ends with them.
     pub(in crate::sts) async fn link(
         self,
-        service: &SignIn,
+        service: &ConsoleSignIn,
         granted: Option<SessionDuration>,
         destination: &Destination,
         patience: Duration,
         clock: &Clock,
-    ) -> Result<MintedLink, SignInError> {
+    ) -> Result<MintedLink, ConsoleError> {
         let session = Session {
             id: &self.0.facts.access_key_id,
             key: self.0.secret_access_key.expose(),

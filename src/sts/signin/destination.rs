@@ -75,10 +75,10 @@ impl Console {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SignIn;
+    use super::super::ConsoleSignIn;
 
     fn taken(region: &str, asked: &str) -> bool {
-        let service = SignIn::new(None, region, "https://hallpass.example.com").unwrap().unwrap();
+        let service = ConsoleSignIn::new(None, region, "https://hallpass.example.com").unwrap().unwrap();
         let destination = service.destination(Some(asked));
         assert!(destination.as_ref().is_ok_and(|taken| taken.as_str() == asked) || destination.is_err());
         destination.is_ok()
@@ -209,7 +209,7 @@ mod tests {
             ("us-iso-east-1", None, None, ""),
             ("us-iso-east-1", Some("https://login.example.gov"), None, ""),
         ] {
-            let service = SignIn::new(signin_url, region, "https://hallpass.example.com").unwrap();
+            let service = ConsoleSignIn::new(signin_url, region, "https://hallpass.example.com").unwrap();
             assert_eq!(service.as_ref().map(|service| service.federation.as_str()), federation, "{region}");
             let Some(service) = service else { continue };
             assert_eq!(service.destination(None).unwrap().as_str(), home);

@@ -339,6 +339,9 @@ fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str, signin: &str) 
         audiences = ["hallpass"]
         kind = "workload"
         cap_to_token = true
+        [portal]
+        issuer = "corp"
+        client_id = "hallpass-portal"
         "#,
         db.url
     );

@@ -7,11 +7,20 @@ use aws_lc_rs::{
     rsa::KeySize,
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair},
 };
-use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Form, Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::IntoResponse,
+    routing::{get, post},
+};
 use data_encoding::BASE64URL_NOPAD as BASE64URL;
 use hallpass::clock::Clock;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 /// The algorithms that a token can be signed with here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +153,8 @@ struct Shared {
     url: String,
     mood: Mood,
     published: Vec<Value>,
+    tokens: Option<(StatusCode, Value)>,
+    exchanges: Vec<HashMap<String, String>>,
     fetches: Fetches,
 }
 
@@ -168,12 +179,19 @@ impl Issuer {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let key = Key::generate(alg, "first");
-        let shared =
-            Shared { url: url.clone(), mood: Mood::Well, published: vec![key.jwk()], fetches: Fetches::default() };
+        let shared = Shared {
+            url: url.clone(),
+            mood: Mood::Well,
+            published: vec![key.jwk()],
+            tokens: None,
+            exchanges: Vec::new(),
+            fetches: Fetches::default(),
+        };
         let shared = Arc::new(Mutex::new(shared));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/keys", get(keys))
+            .route("/token", post(token))
             .with_state(shared.clone());
         tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
         Self { url, key, clock, shared }
@@ -192,6 +210,16 @@ impl Issuer {
 
     pub(crate) fn set_mood(&self, mood: Mood) {
         self.shared.lock().unwrap().mood = mood;
+    }
+
+    /// What its token endpoint answers from now on; 503 until told.
+    pub(crate) fn give_tokens(&self, status: u16, answer: Value) {
+        self.shared.lock().unwrap().tokens = Some((StatusCode::from_u16(status).unwrap(), answer));
+    }
+
+    /// What its token endpoint was sent, all of it.
+    pub(crate) fn exchanges(&self) -> Vec<HashMap<String, String>> {
+        self.shared.lock().unwrap().exchanges.clone()
     }
 
     pub(crate) fn fetches(&self) -> Fetches {
@@ -225,7 +253,25 @@ async fn discovery(State(shared): State<Arc<Mutex<Shared>>>) -> axum::response::
         shared.fetches.discovery += 1;
         (shared.mood, shared.url.clone())
     };
-    answer(mood, json!({"issuer": url, "jwks_uri": format!("{url}/keys")})).await
+    let endpoint = |path: &str| format!("{url}/{path}");
+    let document = json!({
+        "issuer": url, "jwks_uri": endpoint("keys"), "authorization_endpoint": endpoint("authorize"),
+        "token_endpoint": endpoint("token"), "end_session_endpoint": endpoint("logout"),
+        "scopes_supported": ["openid", "email", "groups"],
+    });
+    answer(mood, document).await
+}
+
+async fn token(
+    State(shared): State<Arc<Mutex<Shared>>>,
+    Form(asked): Form<HashMap<String, String>>,
+) -> axum::response::Response {
+    let mut shared = shared.lock().unwrap();
+    shared.exchanges.push(asked);
+    match &shared.tokens {
+        Some((status, answer)) => (*status, Json(answer.clone())).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 async fn keys(State(shared): State<Arc<Mutex<Shared>>>) -> axum::response::Response {

@@ -1,0 +1,131 @@
+//! What a page's signature can ask for. Who has no session is led to sign in and back.
+
+use super::cookie;
+use crate::{
+    app::App,
+    http::{
+        error::Error,
+        extract::{Authenticated, form, recognised},
+        log::Arrival,
+    },
+    identity::{LocalPath, Portal, SignedIn},
+    input::{Faults, read},
+};
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use deserr::Deserr;
+use serde_json::Value;
+
+/// Why there is no page: something is wrong, or the way leads elsewhere first.
+pub(in crate::http) enum Halt {
+    Error(Error),
+    /// To sign in, and back to there. `fresh`: to say again who it is.
+    SignIn {
+        to: String,
+        fresh: bool,
+    },
+}
+
+impl<E: Into<Error>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl IntoResponse for Halt {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Error(error) => error.into_response(),
+            Self::SignIn { to, fresh } => {
+                let mut query = form_urlencoded::Serializer::new(String::new());
+                if fresh {
+                    query.append_pair("fresh", "true");
+                }
+                if LocalPath::parse(&to).is_some() {
+                    query.append_pair("to", &to);
+                }
+                (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/login?{}", query.finish()))]).into_response()
+            }
+        }
+    }
+}
+
+/// The portal, on an address that is only there with one.
+pub(super) fn portal(app: &App) -> Result<&Portal, Error> {
+    app.portal.as_ref().ok_or(Error::NotFound)
+}
+
+/// Whoever is signed in, if anybody is.
+pub(super) async fn find(app: &App, headers: &HeaderMap) -> Result<Option<SignedIn>, Error> {
+    match cookie::session_cookie(headers) {
+        Some(cookie) => Ok(portal(app)?.find(cookie).await?),
+        None => Ok(None),
+    }
+}
+
+/// Somebody who looks at a page. Not for a form: that is [`Posted`].
+pub(in crate::http) struct Visit {
+    pub(in crate::http) who: Authenticated,
+    pub(in crate::http) session: SignedIn,
+    /// This page's address, as it was asked for.
+    at: String,
+}
+
+impl Visit {
+    async fn of(parts: &Parts, app: &App) -> Result<Self, Halt> {
+        let at = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let Some(session) = find(app, &parts.headers).await? else {
+            return Err(Halt::SignIn { to: at, fresh: false });
+        };
+        let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
+        let who = recognised(session.caller().clone(), arrival)?;
+        Ok(Self { who, session, at })
+    }
+
+    /// For a page with a form that changes something: goes on where the person signed in within the last 15 minutes, and
+    /// else leads through a new sign-in and back. To be asked where the page is shown and where its form is posted.
+    #[expect(dead_code, reason = "for the pages that change something")]
+    pub(in crate::http) fn fresh(&self, app: &App) -> Result<(), Halt> {
+        if portal(app)?.is_fresh(&self.who.caller) {
+            Ok(())
+        } else {
+            Err(Halt::SignIn { to: self.at.clone(), fresh: true })
+        }
+    }
+}
+
+impl FromRequestParts<App> for Visit {
+    type Rejection = Halt;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Halt> {
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            return Err(Error::MethodNotAllowed.into());
+        }
+        Self::of(parts, app).await
+    }
+}
+
+/// A form that somebody sent from one of their own pages: its `csrf` field (or the header `x-csrf-token`) is the session's.
+pub(in crate::http) struct Posted<T> {
+    pub(in crate::http) visit: Visit,
+    pub(in crate::http) input: T,
+}
+
+impl<T: Deserr<Faults>> FromRequest<App> for Posted<T> {
+    type Rejection = Halt;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Halt> {
+        let (parts, body) = request.into_parts();
+        let visit = Visit::of(&parts, app).await?;
+        let header = parts.headers.get("x-csrf-token").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let mut fields = form(Request::from_parts(parts, body)).await?;
+        let field = fields.remove("csrf").and_then(|value| value.as_str().map(str::to_owned));
+        if !header.or(field).is_some_and(|token| visit.session.is_csrf_token(&token)) {
+            return Err(Error::Forged.into());
+        }
+        Ok(Self { visit, input: read(Value::Object(fields)).map_err(Error::from)? })
+    }
+}
