@@ -52,9 +52,12 @@ const PYTHON: Sdk = Sdk { name: "Python", command: python, asks_again: Duration:
 const OLD_PYTHON: Sdk = Sdk { name: "botocore-1.42.4", command: old_python, ..PYTHON };
 const JAVASCRIPT: Sdk = Sdk { name: "JavaScript", command: javascript, asks_again: Duration::from_mins(5) };
 const GO: Sdk = Sdk { name: "Go", command: go, asks_again: Duration::from_mins(5) };
+/// What a process has told it, it keeps to the end.
+const GO_BY_PROCESS: Sdk = Sdk { asks_again: Duration::ZERO, ..GO };
 const RUST: Sdk = Sdk { name: "Rust", command: rust, asks_again: Duration::from_secs(10) };
 /// From nine minutes on it asks at random, and under one always.
 const JAVA: Sdk = Sdk { name: "Java", command: java, asks_again: Duration::from_mins(1) };
+const JAVA_BY_PROCESS: Sdk = Sdk { asks_again: Duration::from_secs(15), ..JAVA };
 
 /// A service behind TLS, with the emulator behind it, and what its clients need to trust it.
 struct Site {
@@ -281,8 +284,17 @@ async fn sdks_that_are_compiled_come_again(db: &TestDb) {
     if variable("HALLPASS_TEST_CLIENTS").is_none() {
         return; // They want toolchains that are not asked of everybody.
     }
-    let ways = [Way::Variable, Way::File, Way::Process];
-    let all: Vec<_> = ways.into_iter().flat_map(|way| [(GO, way), (JAVA, way), (RUST, way)]).collect();
+    let all = [
+        (GO, Way::Variable),
+        (GO, Way::File),
+        (GO_BY_PROCESS, Way::Process),
+        (JAVA, Way::Bearer),
+        (JAVA, Way::File),
+        (JAVA_BY_PROCESS, Way::Process),
+        (RUST, Way::Variable),
+        (RUST, Way::File),
+        (RUST, Way::Process),
+    ];
     come_again(db, &all).await;
 }
 
