@@ -194,7 +194,7 @@ fn files_keep_the_rules_of_form() {
         let Ok(text) = fs::read_to_string(&path) else { continue };
         let (name, lines) = (path.file_name().unwrap().to_str().unwrap(), text.lines().count());
         let most = if path.ends_with("src/main.rs") { 30 } else { MOST_LINES };
-        if lines > most {
+        if lines > most && name != "Cargo.lock" {
             faults.push(format!("{}: {lines} lines, at most {most}", path.display()));
         }
         if name == "mod.rs" {

@@ -6,6 +6,7 @@ mod api;
 mod aws;
 mod changes;
 mod client;
+mod clients;
 mod console;
 mod container;
 mod crash;

@@ -7,12 +7,8 @@ use crate::support::{
         Reply, Setting, TestApp,
     },
     database::{TestDb, on_both},
-    issuer::{Alg, Issuer},
-    moto::Moto,
-    service::Plan,
     shown::{shown, snap},
     sts::Behaviour,
-    world::allowlist,
 };
 use hallpass::http::Bounds;
 use reqwest::Method;
@@ -26,7 +22,6 @@ on_both!(
     there_are_two_options,
     nothing_leads_elsewhere,
     who_asks_too_often_is_told_in_its_form,
-    the_aws_cli_and_boto3_ask_by_themselves,
 );
 
 const READ_ONLY: &str = "/v1/container/prod/ReadOnly";
@@ -259,42 +254,4 @@ async fn who_asks_too_often_is_told_in_its_form(db: &TestDb) {
     assert_eq!(limited.header("retry-after"), "1");
     snap!(told(&limited), @"429 rate_limited: You ask more often than one caller may; credentials are good for longer than one request.");
     test.close().await;
-}
-
-async fn the_aws_cli_and_boto3_ask_by_themselves(db: &TestDb) {
-    let Some(moto) = Moto::start().await else { return };
-    let role_arn = moto.add_role("ReadOnly");
-    let account = role_arn.split(':').nth(4).unwrap();
-    let issuer = Issuer::start(Alg::Rs256).await;
-    let plan = Plan::new(db, &issuer.url, &moto.url);
-    let service = plan.start().await;
-    service.api.apply(&allowlist(account, &["ReadOnly"]), &issuer.person("admin@example.com", &[])).await;
-
-    let token = issuer.person("alice@example.com", &[]);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), &token).unwrap();
-    let address = format!("{}{READ_ONLY}", service.api.url());
-    let uri = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", address.as_str());
-    let who = ["sts", "get-caller-identity", "--query", "Arn", "--output", "text"];
-    let verbatim = moto.aws(&[uri, ("AWS_CONTAINER_AUTHORIZATION_TOKEN", &token)], &who);
-    let by_file = moto.aws(&[uri, ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.path().to_str().unwrap())], &who);
-    let program = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])";
-    let bearer = format!("Bearer {token}");
-    let boto = moto.python(&[uri, ("AWS_CONTAINER_AUTHORIZATION_TOKEN", &bearer)], program);
-    assert!(verbatim.starts_with(&format!("arn:aws:sts::{account}:assumed-role/ReadOnly/alice@example.com=")));
-    assert_eq!([&by_file, &boto], [&verbatim, &verbatim], "three processes, one session");
-
-    let kinds: Vec<_> = db.records().await.into_iter().filter(|record| record["purpose"] == "container").collect();
-    let kinds: Vec<_> = kinds.iter().map(|record| record["kind"].as_str().unwrap()).collect();
-    let shared = "credentials.shared";
-    assert_eq!(kinds, ["credentials.requested", "credentials.issued", shared, shared]);
-
-    // What a refused caller sees of it.
-    let mallory = issuer.person("mallory@example.com", &[]);
-    let said = moto.failing_aws(&[uri, ("AWS_CONTAINER_AUTHORIZATION_TOKEN", &mallory)], &who);
-    assert!(
-        said.contains("Received non 200 response 403") && said.contains("No grant of yours allows this role"),
-        "{said}"
-    );
-    plan.assert_verifies();
 }

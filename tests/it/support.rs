@@ -2,6 +2,7 @@
 //! as a process of its own. Nothing here knows the service's inside.
 
 pub(crate) mod app;
+pub(crate) mod brief;
 pub(crate) mod database;
 pub(crate) mod described;
 pub(crate) mod exposition;

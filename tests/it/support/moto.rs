@@ -26,7 +26,7 @@ impl Moto {
         };
         let port = free_port();
         let home = tempfile::tempdir().unwrap();
-        let mut command = isolated(&programs.join("moto_server"), &home);
+        let mut command = isolated(&programs.join("moto_server"), home.path());
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
         let moto =
             Self { url: format!("http://127.0.0.1:{port}"), programs, home, _server: Killed(command.spawn().unwrap()) };
@@ -50,11 +50,16 @@ impl Moto {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    /// Runs a program in Python, where the `aws` command has its libraries; what it prints.
-    pub(crate) fn python(&self, environment: &[(&str, &str)], program: &str) -> String {
-        let mut command = isolated(&self.programs.join("python"), &self.home);
-        command.env("AWS_ENDPOINT_URL", &self.url).envs(environment.iter().copied());
-        run(command.args(["-c", program]))
+    /// A program that uses this AWS and sees no setting of this machine.
+    pub(crate) fn program(&self, program: &Path) -> Command {
+        let mut command = isolated(program, self.home.path());
+        command.env("AWS_ENDPOINT_URL", &self.url);
+        command
+    }
+
+    /// Python, where the `aws` command has its libraries.
+    pub(crate) fn python(&self) -> Command {
+        self.program(&self.programs.join("python"))
     }
 
     /// Makes a role in the account that moto derives from the credentials, and returns its ARN.
@@ -89,18 +94,18 @@ pub(crate) fn aws_at(url: &str, environment: &[(&str, &str)], arguments: &[&str]
 }
 
 fn aws(programs: &Path, home: &TempDir, url: &str) -> Command {
-    let mut command = isolated(&programs.join("aws"), home);
+    let mut command = isolated(&programs.join("aws"), home.path());
     command.env("AWS_ENDPOINT_URL", url);
     command
 }
 
 /// A program that sees no setting of this machine: no profile, no proxy, no certificates.
-fn isolated(program: &PathBuf, home: &TempDir) -> Command {
+pub(crate) fn isolated(program: &Path, home: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", variable("PATH").unwrap_or_default())
-        .env("HOME", home.path())
+        .env("HOME", home)
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
         .env("AWS_EC2_METADATA_DISABLED", "true")
