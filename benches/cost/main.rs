@@ -24,6 +24,7 @@ mod profile;
 mod replicas;
 mod report;
 mod service;
+mod shared;
 mod start;
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../../tests/it/support/sts.rs"]
@@ -44,6 +45,8 @@ enum Role {
     Sts,
     /// axum answering a constant.
     Constant,
+    /// axum answering this behind the check of the caller: the service's configuration, and the answer.
+    Verified { config: PathBuf, answer: String },
     /// The SDK alone: how, and how many calls.
     Bare { load: Load, calls: usize },
 }
@@ -97,6 +100,7 @@ fn at_least_a_hundred(text: &str) -> Result<usize, String> {
 enum Part {
     Cpu,
     Latency,
+    Shared,
     Replicas,
     Grants,
     Memory,
@@ -126,6 +130,7 @@ fn main() {
             Role::Measure(measure) => measure.run().await,
             Role::Sts => announce(&floor::simulate_sts().await).await,
             Role::Constant => announce(&floor::answer_a_constant().await).await,
+            Role::Verified { config, answer } => announce(&shared::answer_the_verified(&config, answer).await).await,
             Role::Bare { load, calls } => say(&serde_json::to_string(&floor::call_barely(load, calls).await).unwrap()),
         }
     });
@@ -150,6 +155,9 @@ impl Measure {
         }
         if wanted(Part::Latency) {
             latency::measure(&ground, &scale, &mut verdicts).await;
+        }
+        if wanted(Part::Shared) {
+            shared::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Replicas) {
             replicas::measure(&ground, &scale, &mut verdicts).await;
