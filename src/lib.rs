@@ -67,6 +67,12 @@
 //! 9. [`Minted::release`](sts::Minted::release) takes the receipt and gives [`Released`](sts::Released) credentials, which the
 //!    handler turns into the answer.
 //!
+//! `GET /v1/container/{account}/{role}` goes by [`Broker::share`](broker::Broker::share): step 3 as above, each time. Where a
+//! session lies there that this permit would give, [`Recorder::share`](recorder::Recorder::share) writes
+//! `credentials.shared`, which confirms the revision as step 6 does, and gives the
+//! [`SharedReceipt`](recorder::SharedReceipt) that opens it once more. Where there is none, one asker goes through steps 5 to
+//! 9 in a task of its own, and those who ask meanwhile wait for what comes of it.
+//!
 //! A console link takes the same way by [`Broker::sign_in`](broker::Broker::sign_in): what step 7 minted is turned in by
 //! [`Sts::link`](sts::Sts::link) for a [`MintedLink`](sts::MintedLink), step 8 writes `console.issued`, and the receipt
 //! makes it a [`ReleasedLink`](sts::ReleasedLink).
@@ -81,8 +87,9 @@
 //! No credentials leave without a row on disk. [`Minted`](sts::Minted) shows no secret; [`Released`](sts::Released) does,
 //! and is made by [`Minted::release`](sts::Minted::release) alone; that asks for the [`Receipt`](recorder::Receipt) of the
 //! same issuance; and a receipt is made by [`recorder`] alone, once its commit has been confirmed. All their fields are private: who
-//! breaks the order writes code that does not compile. [`MintedLink`](sts::MintedLink) and
-//! [`ReleasedLink`](sts::ReleasedLink) are the same for console links.
+//! breaks the order writes code that does not compile. What is handed out more than once is
+//! [`Locked`](sts::Locked) in between, and takes the [`SharedReceipt`](recorder::SharedReceipt) of each hand-out.
+//! [`MintedLink`](sts::MintedLink) and [`ReleasedLink`](sts::ReleasedLink) are the same for console links.
 //!
 //! # Rules of form
 //!
