@@ -16,7 +16,7 @@
 //! | [`metrics`] | every metric with its help and its closed labels, and their text for Prometheus |
 //! | [`allowlist`] | the file, the plan of its changes, and the pure decision |
 //! | [`template`] | what an account needs at AWS, written out of the allowlist as CloudFormation, Terraform or JSON |
-//! | [`format`] | credentials as text, quoted for each shell, the credentials file and `credential_process` |
+//! | [`mod@format`] | credentials as text, quoted for each shell, the credentials file and `credential_process` |
 //! | [`audit`] | the event, its canonical bytes, the signed streams, their verification and export |
 //! | [`store`] | every SQL statement, written once for SQLite and PostgreSQL, and the migrations |
 //! | [`recorder`] | the only writer of the audit: group commit, one signature a commit, receipts |
