@@ -5,8 +5,9 @@
 use crate::{
     audit::{Actor, Head, Heads, Kind, PublicKey, Report, Row, SignedHead, StreamId, Verifier},
     clock::Clock,
+    model::{Account, AccountId, Alias, Grant, GrantId, Role, RoleRef, Time},
     recorder::Recorder,
-    store::{EventFilter, Listed, Page, Store, StoreError, Unreadable},
+    store::{DayCount, EventFilter, Listed, Page, Place, Store, StoreError, StreamState, Unreadable, Uses},
 };
 use futures_util::{
     Stream, StreamExt, TryStreamExt,
@@ -16,6 +17,40 @@ use serde_json::{Map, Value};
 
 /// How many rows are read at once where all are wanted: memory stays flat.
 const ROWS_AT_ONCE: u32 = 500;
+
+/// In how many events text is looked for at once: no index serves it.
+const REACH: u32 = 5000;
+
+/// Out of how many issuances uses are told: their records are read for it.
+const ISSUANCES_TALLIED: u32 = 20_000;
+
+/// Before and behind all ids of one moment.
+const FIRST_ID: &str = "00000000-0000-0000-0000-000000000000";
+const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+/// Which page by time.
+#[derive(Clone, Debug)]
+pub enum Turn {
+    /// The newest of all.
+    First,
+    /// What is older than this.
+    Older(Place),
+    /// What is newer than this, and nearest to it.
+    Newer(Place),
+}
+
+/// A page by time.
+#[derive(Clone, Debug)]
+pub struct Browsed {
+    /// Newest first.
+    pub events: Vec<Listed>,
+    /// For [`Turn::Newer`]; `None` on the first page.
+    pub newer: Option<Place>,
+    /// For [`Turn::Older`]; `None` at the end.
+    pub older: Option<Place>,
+    /// Text was looked for as far as this moment, and there is more behind it; `None` where all of it was.
+    pub searched_to: Option<Time>,
+}
 
 /// Why the audit cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +104,84 @@ impl Evidence {
         Ok(self.store.read().await?.list_events(filter, page, limit).await?)
     }
 
+    /// One page by time, newest first, and the ways on from it. Costs the same on every page, however many events there are.
+    pub async fn browse(&self, filter: &EventFilter, turn: Turn, limit: u32) -> Result<Browsed, EvidenceError> {
+        let from = match turn {
+            Turn::First => None,
+            Turn::Older(from) => Some(from),
+            // What is newest of all is on the first page, so that it is full.
+            Turn::Newer(from) => match self.browse_newer(filter, from, limit).await? {
+                Some(browsed) => return Ok(browsed),
+                None => None,
+            },
+        };
+        let page = Page::Newest(from.clone());
+        let (mut events, searched) = self.store.read().await?.search_events(filter, &page, limit + 1, REACH).await?;
+        let full = events.len() > limit as usize;
+        events.truncate(limit as usize);
+        let older = if full { events.last().map(|event| event.place.clone()) } else { searched.clone() };
+        let newer = from.map(|(at, _)| events.first().map_or((at, FIRST_ID.to_owned()), |event| event.place.clone()));
+        Ok(Browsed { events, newer, older, searched_to: searched.map(|place| place.0) })
+    }
+
+    /// `None` where there is no full page, and nothing left to look at.
+    async fn browse_newer(
+        &self,
+        filter: &EventFilter,
+        from: Place,
+        limit: u32,
+    ) -> Result<Option<Browsed>, EvidenceError> {
+        let page = Page::Oldest(Some(from.clone()));
+        let (mut events, searched) = self.store.read().await?.search_events(filter, &page, limit + 1, REACH).await?;
+        let full = events.len() > limit as usize;
+        if !full && searched.is_none() {
+            return Ok(None);
+        }
+        events.truncate(limit as usize);
+        events.reverse();
+        let newer = if full { events.first().map(|event| event.place.clone()) } else { searched.clone() };
+        let older = events.last().map_or((from.0, LAST_ID.to_owned()), |event| event.place.clone());
+        Ok(Some(Browsed { events, newer, older: Some(older), searched_to: searched.map(|place| place.0) }))
+    }
+
+    /// An event by its place in a stream, with up to `around` of its neighbours on each side, in the stream's order.
+    pub async fn find_among(&self, stream: StreamId, seq: u64, around: u32) -> Result<Vec<Row>, EvidenceError> {
+        let page = Page::Stream(stream, seq.saturating_sub(u64::from(around) + 1));
+        let listed = self.store.read().await?.list_events(&EventFilter::default(), &page, 2 * around + 1).await?;
+        let rows: Vec<Row> = listed.into_iter().map(|listed| listed.row).collect();
+        Ok(if rows.iter().any(|row| row.seq == seq) { rows } else { Vec::new() })
+    }
+
+    /// The streams, newest first, at most `limit` behind `after`.
+    pub async fn list_streams(&self, after: Option<StreamId>, limit: u32) -> Result<Vec<StreamState>, EvidenceError> {
+        Ok(self.store.read().await?.list_streams(after, limit).await?)
+    }
+
+    /// Issuances and refusals of each day from `since` on.
+    pub async fn count_days(&self, since: Time) -> Result<Vec<DayCount>, EvidenceError> {
+        Ok(self.store.read().await?.count_days(since).await?)
+    }
+
+    /// Who used what from `since` on, out of the newest issuances.
+    pub async fn tally_uses(&self, since: Time) -> Result<Uses, EvidenceError> {
+        Ok(self.store.read().await?.tally_uses(since, ISSUANCES_TALLIED).await?)
+    }
+
+    /// Grants of any origin by id, at most `limit` after `after`.
+    pub async fn list_grants(&self, after: Option<&GrantId>, limit: u32) -> Result<Vec<Grant>, EvidenceError> {
+        Ok(self.store.read().await?.list_grants_of_any_origin(after, limit).await?)
+    }
+
+    /// The account with this alias, as the allowlist has it now.
+    pub async fn find_account(&self, alias: &Alias) -> Result<Option<AccountId>, EvidenceError> {
+        Ok(self.store.read().await?.find_account_id(alias).await?)
+    }
+
+    /// A role by name, as the allowlist has it now.
+    pub async fn find_role(&self, role: &RoleRef) -> Result<Option<(Account, Role)>, EvidenceError> {
+        Ok(self.store.read().await?.find_role(role).await?)
+    }
+
     /// All events that the filter lets through, read as they are asked for: memory stays flat. Without a filter stream
     /// by stream, up to where each stands now, so that it can be verified; with one oldest first.
     #[must_use]
@@ -94,9 +207,10 @@ impl Evidence {
             let (store, filter) = (store.clone(), filter.clone());
             async move {
                 let Some(page) = page else { return Ok::<_, StoreError>(None) };
-                let rows = store.read().await?.list_events(&filter, &page, ROWS_AT_ONCE).await?;
+                let (rows, searched) = store.read().await?.search_events(&filter, &page, ROWS_AT_ONCE, REACH).await?;
                 let full = rows.len() == ROWS_AT_ONCE as usize;
-                let next = rows.last().filter(|_| full).map(|last| Page::Oldest(Some(last.place.clone())));
+                let next = rows.last().filter(|_| full).map(|last| last.place.clone()).or(searched);
+                let next = next.map(|place| Page::Oldest(Some(place)));
                 Ok(Some((stream::iter(rows.into_iter().map(|listed| Ok(listed.row))), next)))
             }
         });

@@ -15,15 +15,17 @@ mod rows;
 mod sessions;
 mod sqlite;
 mod tokens;
+mod uses;
 
 pub use access::{Change, ChangeError, Changed, Document, Reach};
-pub use audit::{EventFilter, Listed, Page, Unreadable};
+pub use audit::{EventFilter, Listed, Page, Place, Unreadable};
 pub use commit::{Ground, PendingIntent};
 pub use migrations::{Migrated, Pending};
 pub use probe::Probe;
 pub use sessions::{KeptSession, NewSession};
 pub use sqlite::{SqliteTx, SqliteWriter};
 pub use tokens::TokenScope;
+pub use uses::{DayCount, StreamState, Use, Uses};
 
 use sqlx::{
     ConnectOptions, Connection, PgPool, Postgres, SqlitePool, Transaction,

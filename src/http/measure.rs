@@ -52,9 +52,20 @@ fn route(pattern: Option<&str>) -> Route {
         Some("/readyz") => Route::Readyz,
         Some("/openapi.json") => Route::Openapi,
         Some("/docs" | "/docs/{file}") => Route::Docs,
-        Some("/" | "/login" | "/login/callback" | "/logout" | "/access" | "/sessions" | "/assets/{file}") => {
-            Route::Portal
-        }
+        Some(
+            "/"
+            | "/login"
+            | "/login/callback"
+            | "/logout"
+            | "/access"
+            | "/sessions"
+            | "/assets/{file}"
+            | "/audit"
+            | "/audit/export"
+            | "/audit/streams"
+            | "/audit/charts"
+            | "/audit/{stream}/{seq}",
+        ) => Route::Portal,
         _ => Route::Other,
     }
 }

@@ -7,6 +7,8 @@
 
 mod access;
 mod assets;
+mod audit;
+mod chart;
 mod cookie;
 mod extract;
 mod page;
@@ -35,6 +37,11 @@ pub(super) fn routes(app: &App) -> Router<App> {
         .route("/login/callback", get(sign_in::callback))
         .route("/logout", post(sign_in::end))
         .route("/access", get(access::page))
+        .route("/audit", get(audit::page))
+        .route("/audit/export", get(audit::export))
+        .route("/audit/streams", get(audit::streams::page))
+        .route("/audit/charts", get(audit::charts::page))
+        .route("/audit/{stream}/{seq}", get(audit::event::page))
         .route("/sessions", get(sessions::page).post(sessions::end))
         .route("/assets/{file}", get(assets::file))
         .layer(middleware::from_fn_with_state(app.clone(), guard))

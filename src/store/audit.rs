@@ -9,7 +9,7 @@ use crate::{
     model::{AccountId, IssuanceId, Principal, RoleArn, Time},
 };
 use serde_json::{Map, Value, json};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 use std::time::Duration;
 
 /// Which events are wanted; all that is set must hold, each exactly.
@@ -58,13 +58,16 @@ impl EventFilter {
     }
 }
 
+/// An event's time and id: where a page by time ends, and the next one goes on.
+pub type Place = (Time, String);
+
 /// Where a page begins, and in which order it goes.
 #[derive(Clone, Debug)]
 pub enum Page {
     /// Newest first, by time and id; after this one where it is set.
-    Newest(Option<(Time, String)>),
+    Newest(Option<Place>),
     /// Oldest first, by time and id; after this one where it is set.
-    Oldest(Option<(Time, String)>),
+    Oldest(Option<Place>),
     /// One stream in its own order, after this `seq`: misses nothing.
     Stream(StreamId, u64),
 }
@@ -74,8 +77,8 @@ pub enum Page {
 pub struct Listed {
     /// The row.
     pub row: Row,
-    /// Its time and id: where the next page goes on.
-    pub place: (Time, String),
+    /// Where the next page goes on.
+    pub place: Place,
 }
 
 #[derive(FromRow)]
@@ -111,6 +114,13 @@ impl EventRow {
     }
 }
 
+impl EventRow {
+    fn listed(self) -> Result<Listed, StoreError> {
+        let place = (time("audit_events", self.at)?, self.id.clone());
+        Ok(Listed { row: self.read()?.0, place })
+    }
+}
+
 /// A row whose columns hold what this program never writes.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}, in stream {stream} at {seq}")]
@@ -130,7 +140,7 @@ impl From<Unreadable> for StoreError {
 }
 
 #[derive(FromRow)]
-struct HeadRow {
+pub(super) struct HeadRow {
     stream: String,
     seq: i64,
     hash: Vec<u8>,
@@ -145,7 +155,7 @@ impl HeadRow {
         Ok(Head { stream: stream.map_err(&corrupt)?, seq: self.seq.unsigned_abs(), hash: hash.map_err(&corrupt)? })
     }
 
-    fn signed(&self) -> Result<SignedHead, StoreError> {
+    pub(super) fn signed(&self) -> Result<SignedHead, StoreError> {
         let signature = self.signature.as_deref().map(Signature::from_slice);
         let signature = signature.ok_or_else(|| corrupt("audit_events")("a last row without a signature"))?;
         let (signature, at) = (signature.map_err(corrupt("audit_events"))?, time("audit_events", self.at)?);
@@ -251,60 +261,61 @@ impl Tx {
         page: &Page,
         limit: u32,
     ) -> Result<Vec<Listed>, StoreError> {
-        // A dialect arm: LIKE ignores case in SQLite only.
-        let like = if matches!(self, Self::Postgres(_)) { " ILIKE " } else { " LIKE " };
+        let like = self.like();
         let rows: Vec<EventRow> = on!(self, |conn| {
             let mut q = QueryBuilder::new("SELECT ");
-            q.push(EventRow::COLUMNS).push(" FROM audit_events e WHERE 1 = 1");
-            let equal = [
-                ("e.kind", filter.kind.clone()),
-                ("e.principal", filter.principal.as_ref().map(ToString::to_string)),
-                ("e.account_id", filter.account.as_ref().map(ToString::to_string)),
-                ("e.role_arn", filter.role.as_ref().map(ToString::to_string)),
-                ("e.issuance_id", filter.issuance.as_ref().map(ToString::to_string)),
-            ];
-            for (column, value) in equal {
-                if let Some(value) = value {
-                    q.push(" AND ").push(column).push(" = ").push_bind(value);
-                }
-            }
-            if let Some(since) = filter.since {
-                q.push(" AND e.at >= ").push_bind(since.as_micros());
-            }
-            if let Some(until) = filter.until {
-                q.push(" AND e.at < ").push_bind(until.as_micros());
-            }
-            if let Some(text) = &filter.text {
-                q.push(" AND e.record").push(like).push_bind(containing(text)).push(" ESCAPE '!'");
-            }
-            match page {
-                Page::Newest(after) => {
-                    if let Some((at, id)) = after {
-                        q.push(" AND (e.at, e.id) < (").push_bind(at.as_micros());
-                        q.push(", ").push_bind(id.as_str()).push(")");
-                    }
-                    q.push(" ORDER BY e.at DESC, e.id DESC");
-                }
-                Page::Oldest(after) => {
-                    if let Some((at, id)) = after {
-                        q.push(" AND (e.at, e.id) > (").push_bind(at.as_micros());
-                        q.push(", ").push_bind(id.as_str()).push(")");
-                    }
-                    q.push(" ORDER BY e.at, e.id");
-                }
-                Page::Stream(stream, after) => {
-                    q.push(" AND e.stream = ").push_bind(stream.to_string());
-                    q.push(" AND e.seq > ").push_bind(signed(*after)).push(" ORDER BY e.seq");
-                }
-            }
+            push_window(q.push(EventRow::COLUMNS), filter, page);
+            push_text(&mut q, filter, like);
+            push_order(&mut q, page);
             q.push(" LIMIT ").push_bind(i64::from(limit));
             q.build_query_as().fetch_all(conn).await?
         })?;
-        let listed = rows.into_iter().map(|row| {
-            let place = (time("audit_events", row.at)?, row.id.clone());
-            Ok(Listed { row: row.read()?.0, place })
-        });
-        listed.collect()
+        rows.into_iter().map(EventRow::listed).collect()
+    }
+
+    /// As [`Tx::list_events`], but its text is looked for in no more than `reach` of the events that the rest of the filter
+    /// lets through: so it costs the same however many there are. And the place of the last that was looked at, where
+    /// there are more behind it and the page is not full.
+    pub async fn search_events(
+        &mut self,
+        filter: &EventFilter,
+        page: &Page,
+        limit: u32,
+        reach: u32,
+    ) -> Result<(Vec<Listed>, Option<Place>), StoreError> {
+        if filter.text.is_none() {
+            return Ok((self.list_events(filter, page, limit).await?, None));
+        }
+        let like = self.like();
+        let rows: Vec<EventRow> = on!(&mut *self, |conn| {
+            let mut q = QueryBuilder::new("SELECT ");
+            q.push(EventRow::COLUMNS).push(" FROM (SELECT ");
+            push_window(q.push(EventRow::COLUMNS), filter, page);
+            push_order(&mut q, page);
+            q.push(" LIMIT ").push_bind(i64::from(reach)).push(") e WHERE 1 = 1");
+            push_text(&mut q, filter, like);
+            push_order(&mut q, page);
+            q.push(" LIMIT ").push_bind(i64::from(limit));
+            q.build_query_as().fetch_all(conn).await?
+        })?;
+        if rows.len() == limit as usize {
+            return Ok((rows.into_iter().map(EventRow::listed).collect::<Result<_, _>>()?, None));
+        }
+        let last: Option<(i64, String)> = on!(self, |conn| {
+            let mut q = QueryBuilder::new("SELECT e.at, e.id");
+            push_window(&mut q, filter, page);
+            push_order(&mut q, page);
+            // At most `reach` entries of an index.
+            q.push(" LIMIT 1 OFFSET ").push_bind(i64::from(reach.saturating_sub(1)));
+            q.build_query_as().fetch_optional(conn).await?
+        })?;
+        let last = last.map(|(at, id)| Ok::<_, StoreError>((time("audit_events", at)?, id))).transpose()?;
+        Ok((rows.into_iter().map(EventRow::listed).collect::<Result<_, _>>()?, last))
+    }
+
+    /// A dialect arm: LIKE ignores case in SQLite only.
+    fn like(&self) -> &'static str {
+        if matches!(self, Self::Postgres(_)) { " ILIKE " } else { " LIKE " }
     }
 
     /// At most `limit` rows of the whole audit by stream and `seq`, after `after`, with their index columns: what
@@ -326,6 +337,65 @@ impl Tx {
         })?;
         Ok(rows.into_iter().map(EventRow::read).collect())
     }
+}
+
+/// The events of the page and all behind it, whatever their text.
+fn push_window<DB: Database>(q: &mut QueryBuilder<DB>, filter: &EventFilter, page: &Page)
+where
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+    for<'q> i64: Encode<'q, DB> + Type<DB>,
+{
+    q.push(" FROM audit_events e WHERE 1 = 1");
+    let equal = [
+        ("e.kind", filter.kind.clone()),
+        ("e.principal", filter.principal.as_ref().map(ToString::to_string)),
+        ("e.account_id", filter.account.as_ref().map(ToString::to_string)),
+        ("e.role_arn", filter.role.as_ref().map(ToString::to_string)),
+        ("e.issuance_id", filter.issuance.as_ref().map(ToString::to_string)),
+    ];
+    for (column, value) in equal {
+        if let Some(value) = value {
+            q.push(" AND ").push(column).push(" = ").push_bind(value);
+        }
+    }
+    if let Some(since) = filter.since {
+        q.push(" AND e.at >= ").push_bind(since.as_micros());
+    }
+    if let Some(until) = filter.until {
+        q.push(" AND e.at < ").push_bind(until.as_micros());
+    }
+    match page {
+        Page::Newest(Some((at, id))) => {
+            q.push(" AND (e.at, e.id) < (").push_bind(at.as_micros());
+            q.push(", ").push_bind(id.clone()).push(")");
+        }
+        Page::Oldest(Some((at, id))) => {
+            q.push(" AND (e.at, e.id) > (").push_bind(at.as_micros());
+            q.push(", ").push_bind(id.clone()).push(")");
+        }
+        Page::Stream(stream, after) => {
+            q.push(" AND e.stream = ").push_bind(stream.to_string());
+            q.push(" AND e.seq > ").push_bind(signed(*after));
+        }
+        Page::Newest(None) | Page::Oldest(None) => {}
+    }
+}
+
+fn push_text<DB: Database>(q: &mut QueryBuilder<DB>, filter: &EventFilter, like: &'static str)
+where
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+{
+    if let Some(text) = &filter.text {
+        q.push(" AND e.record").push(like).push_bind(containing(text)).push(" ESCAPE '!'");
+    }
+}
+
+fn push_order<DB: Database>(q: &mut QueryBuilder<DB>, page: &Page) {
+    q.push(match page {
+        Page::Newest(_) => " ORDER BY e.at DESC, e.id DESC",
+        Page::Oldest(_) => " ORDER BY e.at, e.id",
+        Page::Stream(..) => " ORDER BY e.seq",
+    });
 }
 
 /// A LIKE pattern for any text around `text`, whose own wildcards are escaped by `!`.

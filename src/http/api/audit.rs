@@ -9,7 +9,7 @@ use crate::{
     },
     input::Faults,
     model::{AccountId, Invalid, IssuanceId, Principal, RoleArn, Time},
-    store::{EventFilter, Listed, Page},
+    store::{EventFilter, Listed, Page, Place},
 };
 use axum::{
     Json,
@@ -57,7 +57,7 @@ pub(in crate::http) struct EventsQuery {
     #[deserr(default, try_from(Option<String>) = parse_cursor -> Invalid)]
     /// The `next_cursor` of the page before.
     #[param(value_type = Option<String>, pattern = "^-?[0-9]{1,17}_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
-    cursor: Option<(Time, String)>,
+    cursor: Option<Place>,
     #[deserr(default)]
     /// Pages one stream in its own order instead of all by time.
     stream: Option<StreamId>,
@@ -95,13 +95,13 @@ pub(in crate::http) struct ExportQuery {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Format {
+pub(in crate::http) enum Format {
     Jsonl,
     Csv,
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
-fn parse_format(text: String) -> Result<Format, Invalid> {
+pub(in crate::http) fn parse_format(text: String) -> Result<Format, Invalid> {
     match text.as_str() {
         "jsonl" => Ok(Format::Jsonl),
         "csv" => Ok(Format::Csv),
@@ -110,7 +110,7 @@ fn parse_format(text: String) -> Result<Format, Invalid> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
-fn parse_kind(text: Option<String>) -> Result<Option<Kind>, Invalid> {
+pub(in crate::http) fn parse_kind(text: Option<String>) -> Result<Option<Kind>, Invalid> {
     let known = |text: &str| Kind::ALL.into_iter().find(|kind| kind.as_str() == text);
     let unknown = || Invalid(format!("one of {}", Kind::ALL.map(Kind::as_str).join(", ")).into());
     text.as_deref().map(|text| known(text).ok_or_else(unknown)).transpose()
@@ -121,15 +121,22 @@ fn parse_place(text: Option<String>) -> Result<Option<u64>, Invalid> {
     text.as_deref().map(|text| text.parse().map_err(|_| Invalid::new("a whole number"))).transpose()
 }
 
-/// `<microseconds>_<event id>`: where the page before ended.
 #[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
-fn parse_cursor(text: Option<String>) -> Result<Option<(Time, String)>, Invalid> {
-    let read = |text: &str| {
-        let (micros, id) = text.split_once('_')?;
-        let id = uuid::Uuid::try_parse(id).ok()?;
-        Some((Time::from_micros(micros.parse().ok()?)?, id.to_string()))
-    };
-    text.as_deref().map(|text| read(text).ok_or(Invalid::new("the next_cursor of the page before"))).transpose()
+fn parse_cursor(text: Option<String>) -> Result<Option<Place>, Invalid> {
+    let read = |text| read_cursor(text).ok_or(Invalid::new("the next_cursor of the page before"));
+    text.as_deref().map(read).transpose()
+}
+
+/// `<microseconds>_<event id>`: where the page before ended.
+pub(in crate::http) fn read_cursor(text: &str) -> Option<Place> {
+    let (micros, id) = text.split_once('_')?;
+    let id = uuid::Uuid::try_parse(id).ok()?;
+    Some((Time::from_micros(micros.parse().ok()?)?, id.to_string()))
+}
+
+/// As [`read_cursor`] reads it.
+pub(in crate::http) fn cursor((at, id): &Place) -> String {
+    format!("{}_{id}", at.as_micros())
 }
 
 /// One page of events.
@@ -184,18 +191,24 @@ pub(in crate::http) async fn events(
         }
         filter.principal = Some(own.clone());
     }
-    if filter.principal.as_ref() != Some(own) {
-        let reading = Reading { kind: Kind::AuditRead, detail: filter.describe("events") };
-        app.evidence.note(reading, &who.actor).await?;
-    }
+    note_reading(&app, &who, &filter).await?;
     let listed = app.evidence.list_events(&filter, &page, limit).await?;
     Ok((NO_STORE, Json(show(&listed, &page, limit)?)))
+}
+
+/// Puts on record who reads events that are not theirs alone.
+pub(in crate::http) async fn note_reading(app: &App, who: &Authenticated, filter: &EventFilter) -> Result<(), Error> {
+    if filter.principal.as_ref() == Some(who.caller.principal()) {
+        return Ok(());
+    }
+    let reading = Reading { kind: Kind::AuditRead, detail: filter.describe("events") };
+    Ok(app.evidence.note(reading, &who.actor).await?)
 }
 
 fn show(listed: &[Listed], page: &Page, limit: u32) -> Result<Events, Error> {
     let full = listed.len() == limit as usize;
     let next_cursor = match (page, listed.last()) {
-        (Page::Newest(_), Some(last)) if full => Some(format!("{}_{}", last.place.0.as_micros(), last.place.1)),
+        (Page::Newest(_), Some(last)) if full => Some(self::cursor(&last.place)),
         _ => None,
     };
     // A record stands in the answer byte for byte as it is stored.
@@ -223,6 +236,16 @@ pub(in crate::http) async fn export(
     let kind = kind.map(|kind| kind.as_str().to_owned());
     let mut filter = EventFilter { kind, principal, account, role, issuance, since, until, text: q };
     limit_text_search(&mut filter, app.clock.now())?;
+    take_away(&app, &who, filter, format).await
+}
+
+/// What the filter lets through as a file, with its taking on record.
+pub(in crate::http) async fn take_away(
+    app: &App,
+    who: &Authenticated,
+    filter: EventFilter,
+    format: Format,
+) -> Result<Response, Error> {
     let reading = Reading { kind: Kind::AuditExported, detail: filter.describe("export") };
     app.evidence.note(reading, &who.actor).await?;
     let rows = app.evidence.export(filter);

@@ -9,7 +9,7 @@ use axum::{
 use data_encoding::HEXLOWER;
 use std::sync::LazyLock;
 
-const STYLE: &str = include_str!("assets/portal.css");
+const STYLE: &str = concat!(include_str!("assets/portal.css"), include_str!("assets/audit.css"));
 const SCRIPT: &str = include_str!("assets/portal.js");
 const ICON: &str = include_str!("assets/icon.svg");
 

@@ -9,8 +9,15 @@ use crate::{
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 
+/// Whose navigation leads there.
+enum Seen {
+    All,
+    Auditors,
+}
+
 /// What the navigation leads to, and who may see it.
-const PAGES: [(&str, &str); 2] = [("/access", "My access"), ("/sessions", "Sessions")];
+const PAGES: [(&str, &str, Seen); 3] =
+    [("/access", "My access", Seen::All), ("/audit", "Audit", Seen::Auditors), ("/sessions", "Sessions", Seen::All)];
 
 /// Around a page's own content.
 pub(super) struct Frame {
@@ -51,7 +58,12 @@ impl Frame {
             (false, true) => "auditor",
             (false, false) => "",
         };
-        let links = PAGES.map(|(to, text)| Link { to, text, here: text == title }).into();
+        let sees = |seen: &Seen| match seen {
+            Seen::All => true,
+            Seen::Auditors => app.powers.is_auditor(caller),
+        };
+        let links = PAGES.into_iter().filter(|(_, _, seen)| sees(seen));
+        let links = links.map(|(to, text, _)| Link { to, text, here: text == title }).collect();
         let person = Person { name: caller.principal().name(), power, csrf: visit.session.csrf_token(), links };
         Self { person: Some(person), ..Self::bare(title) }
     }
