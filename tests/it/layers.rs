@@ -55,6 +55,7 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("axum", &["http", "app", "demo", "cli"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
+    ("dialoguer", &["cli"]),
     ("oauth2", &["client", "identity"]),
     ("keyring", &["client"]),
 ];
