@@ -4,9 +4,11 @@
 //! 2 wrong usage (clap's own).
 
 mod allowlist;
+mod ask;
 mod audit;
 mod completion;
 mod config;
+mod creds;
 #[cfg(feature = "demo")]
 mod demo;
 mod login;
@@ -56,6 +58,7 @@ const EXAMPLES: &str = "\
 Examples:
   hallpass login --server https://hallpass.example.com
   hallpass roles
+  hallpass creds prod/ReadOnly
   hallpass config check --config /etc/hallpass/hallpass.toml
   hallpass serve --migrate --config /etc/hallpass/hallpass.toml
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
@@ -74,6 +77,7 @@ enum Command {
     Logout(logout::Args),
     Whoami(whoami::Args),
     Roles(roles::Args),
+    Creds(creds::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Serve(serve::Args),
@@ -110,6 +114,7 @@ impl Command {
             Self::Logout(args) => args.run().await,
             Self::Whoami(args) => args.run().await,
             Self::Roles(args) => args.run().await,
+            Self::Creds(args) => args.run().await,
             Self::Completion(args) => args.run(),
         }
     }
@@ -194,6 +199,11 @@ fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
 /// Who works at this machine, for the record.
 fn os_user() -> String {
     ::whoami::username().unwrap_or_else(|_| "unknown".to_owned())
+}
+
+/// What others say, on one line and without what a terminal would obey.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Prints to stdout. Not `println!`, which panics where the reader of a pipe has gone.

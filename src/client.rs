@@ -11,20 +11,25 @@
 mod address;
 mod answers;
 mod api;
+mod credentials;
 mod error;
+mod exposed;
 mod folders;
 mod keep;
 mod login;
 mod loopback;
 mod outward;
 mod provider;
+mod recent;
 mod refresh;
 mod role_cache;
+mod shelf;
 mod source;
 mod target;
 
 pub use answers::{Account, Offer, Role, Whoami};
 pub use api::{Api, Problem};
+pub use credentials::{Ask, Credentials};
 pub use error::ClientError;
 pub use login::{How, SignedIn, SignedOut};
 pub use source::{AskAws, Source};
@@ -35,9 +40,11 @@ use answers::RolesPage;
 use folders::Folders;
 use keep::Keep;
 use outward::Outward;
+use recent::Recent;
 use reqwest::Method;
 use role_cache::RoleCache;
 use serde::{Serialize, de::DeserializeOwned};
+use shelf::Shelf;
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// The variables that a command was started with; an empty one is none.
@@ -65,6 +72,8 @@ pub struct Client {
     api: Api,
     keep: Option<Keep>,
     cache: Option<RoleCache>,
+    shelf: Shelf,
+    recent: Option<Recent>,
     settings: Option<PathBuf>,
     aws: AskAws,
     clock: Clock,
@@ -89,7 +98,9 @@ impl Client {
         let api = Api::new(&target, outward.clone(), clock.clone());
         let keep = folders.state.as_deref().map(|folder| Keep::new(folder, &target, &env));
         let cache = folders.cache.as_deref().map(|folder| RoleCache::of(folder, &target));
-        Ok(Self { target, env, outward, api, keep, cache, settings: folders.settings(), aws, clock })
+        let recent = folders.state.as_deref().map(|folder| Recent::of(folder, &target));
+        let shelf = Shelf::new(folders.cache.as_deref().map(|folder| folder.join(target.file_name("credentials"))));
+        Ok(Self { target, env, outward, api, keep, cache, shelf, recent, settings: folders.settings(), aws, clock })
     }
 
     /// The server.

@@ -106,7 +106,7 @@ impl Api {
         ClientError::Refused(Box::new(problem))
     }
 
-    fn nonsense(&self, what: &str) -> ClientError {
+    pub(super) fn nonsense(&self, what: &str) -> ClientError {
         ClientError::Nonsense { url: self.server.clone(), what: what.to_owned() }
     }
 }

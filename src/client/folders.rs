@@ -1,10 +1,11 @@
 //! Where the client keeps its files, by the XDG Base Directory Specification, and how they are written.
 
 use super::{ClientError, Environment};
+use rustix::process::geteuid;
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -56,6 +57,16 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, ClientError> {
     }
 }
 
+/// The text of a file that nobody else may read or write, and that is this process's own; any other is as none.
+pub(super) fn read_private(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let about = file.metadata().ok()?;
+    let own = about.is_file() && about.uid() == geteuid().as_raw() && about.mode() & 0o077 == 0;
+    let mut text = String::new();
+    (own && about.len() <= MAX_BYTES).then(|| file.read_to_string(&mut text).ok())??;
+    Some(text)
+}
+
 /// Makes `text` the file's whole content: for its owner alone from the first byte on, and either the old text or the
 /// new one whenever the process dies.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), ClientError> {
@@ -78,6 +89,14 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), ClientError> 
 /// Removes a file that may not be there.
 pub(super) fn remove(path: &Path) -> Result<(), ClientError> {
     match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(ClientError::file(path, cause)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder that may not be there, with what is in it.
+pub(super) fn remove_folder(path: &Path) -> Result<(), ClientError> {
+    match fs::remove_dir_all(path) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(ClientError::file(path, cause)),
         _ => Ok(()),
     }

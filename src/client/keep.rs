@@ -3,7 +3,7 @@
 //! A file for each server says who is signed in and where the tokens are; with a keyring none of it is secret. Whoever
 //! changes anything holds the lock beside it.
 
-use super::{ClientError, Environment, Target, folders};
+use super::{ClientError, Environment, Target, exposed, folders};
 use crate::{model::LoginClient, secret::Secret};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -29,7 +29,7 @@ pub(super) struct Tokens {
     /// When it ends, in seconds since 1970.
     pub(super) expires_at: i64,
     /// What gets the next one.
-    #[serde(with = "exposed_option")]
+    #[serde(with = "exposed::option")]
     pub(super) refresh_token: Option<Secret>,
 }
 
@@ -78,6 +78,12 @@ impl Keep {
     /// Without asking the keyring.
     pub(super) fn is_signed_in(&self) -> bool {
         matches!(self.session(), Ok(Some(_)))
+    }
+
+    /// Who is signed in, and where, for the client's other files.
+    pub(super) fn who(&self) -> Option<String> {
+        let Session { principal, sign_in, .. } = self.session().ok().flatten()?;
+        Some(format!("{principal} of {} by {}", sign_in.issuer, sign_in.client_id))
     }
 
     /// The sign-in without its tokens. A file that is not of this server, or not understood, is none.
@@ -202,32 +208,5 @@ async fn keyring<T: Send + 'static>(
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err("it broke off".to_owned()),
         Err(_) => Err("no answer".to_owned()),
-    }
-}
-
-mod exposed {
-    use crate::secret::Secret;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(secret.expose())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        String::deserialize(deserializer).map(Secret::new)
-    }
-}
-
-mod exposed_option {
-    use crate::secret::Secret;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[expect(clippy::ref_option, reason = "the shape serde calls")]
-    pub(super) fn serialize<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
-        secret.as_ref().map(Secret::expose).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-        Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
     }
 }

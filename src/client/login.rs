@@ -85,6 +85,7 @@ impl Client {
 
     /// Signs the person out: tells the provider, and forgets whatever it says.
     pub async fn logout(&self) -> Result<SignedOut, ClientError> {
+        self.shelf.clear()?;
         let Some(keep) = &self.keep else { return Ok(SignedOut::Nobody) };
         let _lock = keep.lock().await?;
         let loaded = keep.load().await;

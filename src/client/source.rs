@@ -113,9 +113,7 @@ impl Source {
         let text = match self {
             Self::Variable => env.get("HALLPASS_TOKEN").unwrap_or_default().to_owned(),
             Self::GitLab => env.get("HALLPASS_ID_TOKEN").unwrap_or_default().to_owned(),
-            Self::File(path) | Self::Kubernetes(path) => {
-                fs::read_to_string(path).map_err(|cause| self.missing(&format!("{cause}; check the file")))?
-            }
+            Self::File(path) | Self::Kubernetes(path) => return self.read(path),
             Self::GitHub => self.ask_github(env, target, outward).await?,
             Self::Aws => {
                 let answer = aws(target.audience.clone()).await;
@@ -123,6 +121,12 @@ impl Source {
             }
             Self::SignIn => String::new(),
         };
+        self.check(&text)
+    }
+
+    /// The token of a file.
+    pub(super) fn read(&self, path: &Path) -> Result<Secret, ClientError> {
+        let text = fs::read_to_string(path).map_err(|cause| self.missing(&format!("{cause}; check the file")))?;
         self.check(&text)
     }
 

@@ -45,7 +45,7 @@ const USES_ONLY: [(&str, &[&str]); 1] = [("client", &["model", "clock", "secret"
 
 /// Crates that only these rooms may name: SQL stays in `store`, AWS in `sts`, HTTP in `http` and where it is
 /// served, what is asked of others in `outward`.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("askama", &["template", "http", "demo"]),
     ("reqwest", &["outward", "client"]),
     ("sqlx", &["store"]),
@@ -55,6 +55,7 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("axum", &["http", "app", "demo", "cli"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
+    ("dialoguer", &["cli"]),
     ("oauth2", &["client", "identity"]),
     ("keyring", &["client"]),
 ];

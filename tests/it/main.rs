@@ -5,6 +5,7 @@
 mod api;
 mod aws;
 mod changes;
+mod cli_creds;
 mod client;
 mod clients;
 mod console;

@@ -163,6 +163,14 @@ impl TestApp {
         test
     }
 
+    /// With [`ALLOWLIST`], at the time that it is: for programs that have no other clock.
+    pub(crate) async fn start_today(db: &TestDb) -> Self {
+        migrate(db).await;
+        let test = Self::start_at(db, Clock::settable(Clock::system().now()), Setting::default()).await;
+        test.apply(ALLOWLIST).await;
+        test
+    }
+
     /// Another replica on the same database and clock.
     pub(crate) async fn start_another(&self, db: &TestDb) -> Self {
         Self::start_at(db, self.clock.clone(), Setting::default()).await
