@@ -186,7 +186,7 @@ impl Refused {
             "invalid_request" => "Mend what is marked.",
             _ => &problem.detail,
         };
-        let list = |list: &Option<Value>| list.iter().flat_map(|list| list.as_array().cloned()).flatten().collect();
+        let list = |list: &Option<Value>| list.iter().filter_map(|list| list.as_array().cloned()).flatten().collect();
         let text = |value: &Value, member: &str| value[member].as_str().unwrap_or_default().to_owned();
         let (reasons, errors): (Vec<Value>, Vec<Value>) = (list(&problem.reasons), list(&problem.errors));
         Self {
