@@ -11,6 +11,7 @@ mod config;
 mod creds;
 #[cfg(feature = "demo")]
 mod demo;
+mod exec;
 mod login;
 mod logout;
 mod migrate;
@@ -58,7 +59,7 @@ const EXAMPLES: &str = "\
 Examples:
   hallpass login --server https://hallpass.example.com
   hallpass roles
-  hallpass creds prod/ReadOnly
+  hallpass exec prod/ReadOnly -- aws s3 ls
   hallpass config check --config /etc/hallpass/hallpass.toml
   hallpass serve --migrate --config /etc/hallpass/hallpass.toml
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
@@ -78,6 +79,7 @@ enum Command {
     Whoami(whoami::Args),
     Roles(roles::Args),
     Creds(creds::Args),
+    Exec(exec::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Serve(serve::Args),
@@ -115,6 +117,7 @@ impl Command {
             Self::Whoami(args) => args.run().await,
             Self::Roles(args) => args.run().await,
             Self::Creds(args) => args.run().await,
+            Self::Exec(args) => args.run().await,
             Self::Completion(args) => args.run(),
         }
     }

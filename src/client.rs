@@ -13,6 +13,7 @@ mod answers;
 mod api;
 mod credentials;
 mod error;
+mod exec;
 mod exposed;
 mod folders;
 mod keep;
@@ -101,6 +102,12 @@ impl Client {
         let recent = folders.state.as_deref().map(|folder| Recent::of(folder, &target));
         let shelf = Shelf::new(folders.cache.as_deref().map(|folder| folder.join(target.file_name("credentials"))));
         Ok(Self { target, env, outward, api, keep, cache, shelf, recent, settings: folders.settings(), aws, clock })
+    }
+
+    /// The variables that this process was started with.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.env
     }
 
     /// The server.

@@ -134,7 +134,11 @@ impl Credentials {
 
     /// As text for this reader.
     pub fn write(&self, format: Format, ask: &Ask) -> Result<String, Unquotable> {
-        format.write(&format::Credentials {
+        self.with_format(ask, |credentials| format.write(credentials))
+    }
+
+    pub(super) fn with_format<T>(&self, ask: &Ask, f: impl FnOnce(&format::Credentials<'_>) -> T) -> T {
+        f(&format::Credentials {
             issuance_id: &self.issuance_id,
             role_arn: &self.role_arn,
             assumed_role_arn: &self.assumed_role_arn,
