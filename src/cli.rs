@@ -8,6 +8,7 @@ mod ask;
 mod audit;
 mod completion;
 mod config;
+mod console;
 mod creds;
 #[cfg(feature = "demo")]
 mod demo;
@@ -60,6 +61,7 @@ Examples:
   hallpass login --server https://hallpass.example.com
   hallpass roles
   hallpass exec prod/ReadOnly -- aws s3 ls
+  hallpass console prod/ReadOnly
   hallpass config check --config /etc/hallpass/hallpass.toml
   hallpass serve --migrate --config /etc/hallpass/hallpass.toml
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
@@ -80,6 +82,7 @@ enum Command {
     Roles(roles::Args),
     Creds(creds::Args),
     Exec(exec::Args),
+    Console(console::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Serve(serve::Args),
@@ -118,6 +121,7 @@ impl Command {
             Self::Roles(args) => args.run().await,
             Self::Creds(args) => args.run().await,
             Self::Exec(args) => args.run().await,
+            Self::Console(args) => args.run().await,
             Self::Completion(args) => args.run(),
         }
     }

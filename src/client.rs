@@ -11,12 +11,14 @@
 mod address;
 mod answers;
 mod api;
+mod console;
 mod credentials;
 mod error;
 mod exec;
 mod exposed;
 mod folders;
 mod keep;
+mod local;
 mod login;
 mod loopback;
 mod outward;
@@ -30,6 +32,7 @@ mod target;
 
 pub use answers::{Account, Offer, Role, Whoami};
 pub use api::{Api, Problem};
+pub use console::Link;
 pub use credentials::{Ask, Credentials};
 pub use error::ClientError;
 pub use login::{How, SignedIn, SignedOut};

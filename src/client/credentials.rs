@@ -41,7 +41,7 @@ pub struct Credentials {
 
 /// As a request has it.
 #[derive(Serialize)]
-struct Body<'a> {
+pub(super) struct Body<'a> {
     role: String,
     duration_seconds: Option<u32>,
     reason: Option<&'a str>,
@@ -54,7 +54,7 @@ impl Ask {
         Self { role, duration: None, reason: None, region: None }
     }
 
-    fn body(&self) -> Body<'_> {
+    pub(super) fn body(&self) -> Body<'_> {
         Body {
             role: self.role.to_string(),
             duration_seconds: self.duration.map(SessionDuration::seconds),
