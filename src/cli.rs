@@ -3,6 +3,7 @@
 //! Reads arguments, calls one room below and prints what it returns. Must never hold logic. Exit codes: 0 done, 1 failed,
 //! 2 wrong usage (clap's own).
 
+mod agent;
 mod allowlist;
 mod ask;
 mod audit;
@@ -83,6 +84,7 @@ enum Command {
     Creds(creds::Args),
     Exec(exec::Args),
     Console(console::Args),
+    Agent(agent::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Serve(serve::Args),
@@ -122,6 +124,7 @@ impl Command {
             Self::Creds(args) => args.run().await,
             Self::Exec(args) => args.run().await,
             Self::Console(args) => args.run().await,
+            Self::Agent(args) => args.run().await,
             Self::Completion(args) => args.run(),
         }
     }

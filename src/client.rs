@@ -9,6 +9,7 @@
 //! `docs/client.md` has the order of the sources and where everything is kept.
 
 mod address;
+mod agent;
 mod answers;
 mod api;
 mod console;
@@ -30,6 +31,7 @@ mod shelf;
 mod source;
 mod target;
 
+pub use agent::Agent;
 pub use answers::{Account, Offer, Role, Whoami};
 pub use api::{Api, Problem};
 pub use console::Link;

@@ -7,6 +7,7 @@ use crate::{
 use data_encoding::HEXLOWER;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// What to have credentials for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +136,21 @@ impl Credentials {
     /// As text for this reader.
     pub fn write(&self, format: Format, ask: &Ask) -> Result<String, Unquotable> {
         self.with_format(ask, |credentials| format.write(credentials))
+    }
+
+    /// As the container protocol has them.
+    pub(super) fn as_container(&self) -> String {
+        // arn:<partition>:iam::<account>:role/…
+        let account = self.role_arn.split(':').nth(4).unwrap_or_default();
+        let shown = json!({
+            "AccessKeyId": self.access_key_id,
+            "SecretAccessKey": self.secret_access_key.expose(),
+            "Token": self.session_token.expose(),
+            "Expiration": self.expires_at,
+            "RoleArn": self.role_arn,
+            "AccountId": account,
+        });
+        shown.to_string()
     }
 
     pub(super) fn with_format<T>(&self, ask: &Ask, f: impl FnOnce(&format::Credentials<'_>) -> T) -> T {
