@@ -3,14 +3,17 @@
 //! Reads arguments, calls one room below and prints what it returns. Must never hold logic. Exit codes: 0 done, 1 failed,
 //! 2 wrong usage (clap's own).
 
+mod agent;
 mod allowlist;
 mod ask;
 mod audit;
 mod completion;
 mod config;
+mod console;
 mod creds;
 #[cfg(feature = "demo")]
 mod demo;
+mod exec;
 mod login;
 mod logout;
 mod migrate;
@@ -58,7 +61,8 @@ const EXAMPLES: &str = "\
 Examples:
   hallpass login --server https://hallpass.example.com
   hallpass roles
-  hallpass creds prod/ReadOnly
+  hallpass exec prod/ReadOnly -- aws s3 ls
+  hallpass console prod/ReadOnly
   hallpass config check --config /etc/hallpass/hallpass.toml
   hallpass serve --migrate --config /etc/hallpass/hallpass.toml
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
@@ -78,6 +82,9 @@ enum Command {
     Whoami(whoami::Args),
     Roles(roles::Args),
     Creds(creds::Args),
+    Exec(exec::Args),
+    Console(console::Args),
+    Agent(agent::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Serve(serve::Args),
@@ -115,6 +122,9 @@ impl Command {
             Self::Whoami(args) => args.run().await,
             Self::Roles(args) => args.run().await,
             Self::Creds(args) => args.run().await,
+            Self::Exec(args) => args.run().await,
+            Self::Console(args) => args.run().await,
+            Self::Agent(args) => args.run().await,
             Self::Completion(args) => args.run(),
         }
     }

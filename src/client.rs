@@ -9,13 +9,17 @@
 //! `docs/client.md` has the order of the sources and where everything is kept.
 
 mod address;
+mod agent;
 mod answers;
 mod api;
+mod console;
 mod credentials;
 mod error;
+mod exec;
 mod exposed;
 mod folders;
 mod keep;
+mod local;
 mod login;
 mod loopback;
 mod outward;
@@ -27,8 +31,10 @@ mod shelf;
 mod source;
 mod target;
 
+pub use agent::Agent;
 pub use answers::{Account, Offer, Role, Whoami};
 pub use api::{Api, Problem};
+pub use console::Link;
 pub use credentials::{Ask, Credentials};
 pub use error::ClientError;
 pub use login::{How, SignedIn, SignedOut};
@@ -101,6 +107,12 @@ impl Client {
         let recent = folders.state.as_deref().map(|folder| Recent::of(folder, &target));
         let shelf = Shelf::new(folders.cache.as_deref().map(|folder| folder.join(target.file_name("credentials"))));
         Ok(Self { target, env, outward, api, keep, cache, shelf, recent, settings: folders.settings(), aws, clock })
+    }
+
+    /// The variables that this process was started with.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.env
     }
 
     /// The server.

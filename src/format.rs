@@ -109,26 +109,29 @@ impl Format {
             Self::Json => Ok(json(credentials)),
             Self::Process => Ok(json(&Process::of(credentials)) + "\n"),
             Self::Ini => ini(credentials),
-            Self::Env => shell::assign(Syntax::Posix, &variables(credentials)),
-            Self::Fish => shell::assign(Syntax::Fish, &variables(credentials)),
-            Self::PowerShell => shell::assign(Syntax::PowerShell, &variables(credentials)),
-            Self::Cmd => shell::assign(Syntax::Cmd, &variables(credentials)),
+            Self::Env => shell::assign(Syntax::Posix, &credentials.variables()),
+            Self::Fish => shell::assign(Syntax::Fish, &credentials.variables()),
+            Self::PowerShell => shell::assign(Syntax::PowerShell, &credentials.variables()),
+            Self::Cmd => shell::assign(Syntax::Cmd, &credentials.variables()),
         }
     }
 }
 
-/// What the SDKs read from the environment. Without a region, that of the shell stays.
-fn variables<'a>(credentials: &Credentials<'a>) -> Vec<(&'static str, &'a str)> {
-    let mut variables = vec![
-        ("AWS_ACCESS_KEY_ID", credentials.access_key_id),
-        ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key),
-        ("AWS_SESSION_TOKEN", credentials.session_token),
-        ("AWS_CREDENTIAL_EXPIRATION", credentials.expires_at),
-    ];
-    if credentials.region_given {
-        variables.extend([("AWS_REGION", credentials.region), ("AWS_DEFAULT_REGION", credentials.region)]);
+impl<'a> Credentials<'a> {
+    /// What the SDKs read from the environment. Without a region, that of the shell stays.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&'static str, &'a str)> {
+        let mut variables = vec![
+            ("AWS_ACCESS_KEY_ID", self.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", self.secret_access_key),
+            ("AWS_SESSION_TOKEN", self.session_token),
+            ("AWS_CREDENTIAL_EXPIRATION", self.expires_at),
+        ];
+        if self.region_given {
+            variables.extend([("AWS_REGION", self.region), ("AWS_DEFAULT_REGION", self.region)]);
+        }
+        variables
     }
-    variables
 }
 
 /// What `credential_process` prints.

@@ -38,7 +38,7 @@ pub(super) struct WantedCredentials {
     pub(super) fresh: bool,
 }
 
-fn parse_reason(text: &str) -> Result<Reason, String> {
+pub(super) fn parse_reason(text: &str) -> Result<Reason, String> {
     Reason::parse(text).map_err(|expected| format!("expected {expected}"))
 }
 

@@ -7,6 +7,7 @@ use crate::{
 use data_encoding::HEXLOWER;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// What to have credentials for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct Credentials {
 
 /// As a request has it.
 #[derive(Serialize)]
-struct Body<'a> {
+pub(super) struct Body<'a> {
     role: String,
     duration_seconds: Option<u32>,
     reason: Option<&'a str>,
@@ -54,7 +55,7 @@ impl Ask {
         Self { role, duration: None, reason: None, region: None }
     }
 
-    fn body(&self) -> Body<'_> {
+    pub(super) fn body(&self) -> Body<'_> {
         Body {
             role: self.role.to_string(),
             duration_seconds: self.duration.map(SessionDuration::seconds),
@@ -134,7 +135,26 @@ impl Credentials {
 
     /// As text for this reader.
     pub fn write(&self, format: Format, ask: &Ask) -> Result<String, Unquotable> {
-        format.write(&format::Credentials {
+        self.with_format(ask, |credentials| format.write(credentials))
+    }
+
+    /// As the container protocol has them.
+    pub(super) fn as_container(&self) -> String {
+        // arn:<partition>:iam::<account>:role/…
+        let account = self.role_arn.split(':').nth(4).unwrap_or_default();
+        let shown = json!({
+            "AccessKeyId": self.access_key_id,
+            "SecretAccessKey": self.secret_access_key.expose(),
+            "Token": self.session_token.expose(),
+            "Expiration": self.expires_at,
+            "RoleArn": self.role_arn,
+            "AccountId": account,
+        });
+        shown.to_string()
+    }
+
+    pub(super) fn with_format<T>(&self, ask: &Ask, f: impl FnOnce(&format::Credentials<'_>) -> T) -> T {
+        f(&format::Credentials {
             issuance_id: &self.issuance_id,
             role_arn: &self.role_arn,
             assumed_role_arn: &self.assumed_role_arn,

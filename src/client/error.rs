@@ -150,6 +150,20 @@ pub enum ClientError {
         /// How long was waited.
         minutes: u64,
     },
+    /// The console's link has no way to the browser.
+    #[error("the link cannot be handed to a browser ({0}): --print shows it")]
+    Browser(io::Error),
+    /// No browser came for the console's link.
+    #[error("no browser of yours came for the link within a minute: run it again, with --print to see the link")]
+    NoVisit,
+    /// The agent has nowhere to listen.
+    #[error("cannot listen on 127.0.0.1:{port} ({cause}): free the port, or leave --port to have any")]
+    AgentPort {
+        /// The port; 0 for any.
+        port: u16,
+        /// What the operating system says.
+        cause: io::Error,
+    },
     /// The redirect has nowhere to go.
     #[error(
         "cannot listen on 127.0.0.1:{port} for the browser ({cause}): free the port, or use `hallpass login --device`"

@@ -144,14 +144,16 @@ impl Client {
         }
     }
 
-    fn has_display(&self) -> bool {
+    /// Whether a browser can open here.
+    #[must_use]
+    pub fn has_display(&self) -> bool {
         let has = |name| self.env.get(name).is_some();
         let desktop = cfg!(target_os = "macos") && !has("SSH_CONNECTION");
         desktop || ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"].into_iter().any(has)
     }
 
     /// The address is shown anyway: where no browser opens, there is no more to say.
-    fn open_browser(&self, url: &Url) {
+    pub(super) fn open_browser(&self, url: &Url) {
         match self.env.get("BROWSER") {
             Some(browser) => {
                 let mut command = Command::new(browser);

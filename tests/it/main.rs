@@ -6,6 +6,7 @@ mod api;
 mod aws;
 mod changes;
 mod cli_creds;
+mod cli_exec;
 mod client;
 mod clients;
 mod console;
