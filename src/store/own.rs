@@ -22,7 +22,7 @@ impl Tx {
             GROUP BY e.role_arn ORDER BY max(e.at) DESC, e.role_arn LIMIT $3";
         let (principal, reach, limit) = (principal.to_string(), i64::from(reach), i64::from(limit));
         let rows: Vec<(String, i64)> =
-            on!(self, |conn| { sqlx::query_as(SQL).bind(principal).bind(reach).bind(limit).fetch_all(conn).await? })?;
+            on!(self, |conn| sqlx::query_as(SQL).bind(principal).bind(reach).bind(limit).fetch_all(conn).await?)?;
         let read = |(arn, at): (String, i64)| {
             Ok((RoleArn::parse(&arn).map_err(corrupt("audit_events"))?, time("audit_events", at)?))
         };
