@@ -14,7 +14,7 @@ use crate::{
         extract::Params,
     },
     input::Faults,
-    model::{RoleArn, Time},
+    model::{AccountId, RoleArn, RoleName, Time},
     store::EventFilter,
 };
 use askama::Template;
@@ -50,8 +50,7 @@ struct Line {
     at: Time,
     what: &'static str,
     tone: &'static str,
-    /// Its name and page, where the event is about a role.
-    role: Option<(String, String)>,
+    role: Option<(AccountId, RoleName)>,
     reason: String,
     /// What was said against it, or of it.
     details: Vec<String>,
@@ -123,10 +122,7 @@ impl Line {
             at: Time::parse(&record.at).ok()?,
             what,
             tone,
-            role: role.map(|arn| {
-                let name = format!("{}/{}", arn.account, arn.name);
-                (format!("/access/{name}"), name)
-            }),
+            role: role.map(|arn| (arn.account, arn.name)),
             reason: record.reason.unwrap_or_default(),
             details: details(record.code, &record.reasons, &record.detail),
             until: record.expires_at.and_then(|until| Time::parse(&until).ok()),

@@ -220,7 +220,7 @@ impl Given {
 fn forms(credentials: &Credentials<'_>) -> Vec<Form> {
     let profile = credentials.profile;
     let form = |id, title, format: Format, hint: String| Form { id, title, hint, text: format.write(credentials).ok() };
-    let paste = |shell: &str| format!("Paste this into {shell}: it and what it starts then has the role.");
+    let paste = |shell: &str| format!("Paste this into {shell}: it has the role then, and so has what it starts.");
     let file =
         |file: &str| format!("Put this into {file}, in place of a section of this name, then say --profile {profile}.");
     let mut config = form("config", "Config profile", Format::Ini, file("~/.aws/config"));

@@ -29,6 +29,8 @@
     document.getElementById("found").replaceWith(document.adoptNode(found));
     const stars = page.getElementById("stars");
     if (stars) document.getElementById("stars").action = stars.getAttribute("action");
+    const roles = found.querySelectorAll(".roles li").length;
+    document.querySelector("[role=status]").textContent = `${roles || "No"} ${roles === 1 ? "role" : "roles"} shown`;
     keep?.();
   };
   const startSearch = () => {
