@@ -131,7 +131,7 @@ async fn minted_credentials_are_the_session_until_it_ends() {
     assert!(refused.2.contains("role chaining"), "{refused:?}");
 
     // An SDK goes by the service's clock as its last answer told it.
-    clock.advance(Duration::from_secs(600));
+    clock.advance(Duration::from_mins(10));
     own.get_caller_identity().send().await.unwrap();
     clock.advance(Duration::from_secs(301));
     let refused = refusal(own.get_caller_identity().send().await);
