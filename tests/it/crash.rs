@@ -7,13 +7,15 @@ use crate::support::{
     until,
     world::World,
 };
+use futures_util::future::join_all;
+use reqwest::Method;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-on_both!(killed_twenty_times_under_load);
+on_both!(killed_twenty_times_under_load, killed_amid_a_session_for_many, killed_amid_hand_outs);
 
 const KILLS: usize = 20;
 const CLIENTS: usize = 6;
@@ -70,5 +72,85 @@ async fn assert_all_is_on_record(world: &World, db: &TestDb, received: &Received
     let requested = of_kind("credentials.requested", "session_name");
     for minted in world.sts.minted() {
         assert!(requested.contains(&minted.session_name), "minted without an intent: {}", minted.session_name);
+    }
+}
+
+const CONTAINER: &str = "/v1/container/prod/Shared";
+
+async fn killed_amid_a_session_for_many(db: &TestDb) {
+    let mut world = World::start(db, &["Shared"]).await;
+    world.sts.behave("Shared", Behaviour::Held);
+    let (api, alice) = (world.service.api.clone(), world.alice.clone());
+    let asking = tokio::spawn(async move {
+        join_all((0..CLIENTS).map(|_| api.try_call(Method::GET, CONTAINER, &alice, None))).await
+    });
+    until("call to STS", Duration::from_secs(10), || async { world.sts.requests().pop() }).await;
+    world.service.process.kill();
+    assert!(asking.await.unwrap().iter().all(Option::is_none), "nobody has an answer");
+    world.sts.let_go();
+
+    // Two minutes later:
+    let moved = "UPDATE pending SET at = at - 121 * CAST(1000000 AS BIGINT)";
+    assert_eq!(db.connect().await.execute(moved).await, 1, "one intent for all of them");
+    world.sts.behave("Shared", Behaviour::Normal);
+    world.kill_and_start_again().await;
+    let concluded = until("conclusion", Duration::from_secs(10), || async {
+        let records = db.records().await;
+        records.iter().any(|record| record["kind"] == "credentials.unknown").then_some(records)
+    })
+    .await;
+    let of = |record: &serde_json::Value| (record["kind"].to_string(), record["issuance_id"].to_string());
+    let told: Vec<_> = concluded.iter().filter(|record| record["issuance_id"].is_string()).map(of).collect();
+    let issuance = &told[0].1;
+    let kinds = ["requested", "unknown"].map(|kind| (format!("\"credentials.{kind}\""), issuance.clone()));
+    assert_eq!(told, kinds);
+
+    // What AWS may have made is nobody's: who asks has another.
+    let answer = world.service.api.get(CONTAINER, &world.alice).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let records = db.records().await;
+    let issued: Vec<_> = records.iter().filter(|record| record["kind"] == "credentials.issued").collect();
+    let [issued] = issued[..] else { panic!("one issuance: {issued:#?}") };
+    assert_eq!(issued["access_key_id"], answer.text("AccessKeyId"));
+    assert_ne!(issued["issuance_id"].to_string(), *issuance);
+    world.plan.assert_verifies();
+}
+
+/// Whatever was handed out has a row of its own.
+async fn killed_amid_hand_outs(db: &TestDb) {
+    let mut world = World::start(db, &["Shared"]).await;
+    let received = Received::default();
+    for round in 0..5 {
+        let enough = received.lock().unwrap().len() + 20 + 13 * round;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let (api, token, received) = (world.service.api.clone(), world.alice.clone(), received.clone());
+                tokio::spawn(async move {
+                    while let Some(answer) = api.try_call(Method::GET, CONTAINER, &token, None).await {
+                        assert_eq!(answer.status, 200, "{answer:?}");
+                        received.lock().unwrap().push((String::new(), answer.text("AccessKeyId").to_owned()));
+                    }
+                })
+            })
+            .collect();
+        until("hand-outs", Duration::from_secs(30), || async {
+            (received.lock().unwrap().len() >= enough).then_some(())
+        })
+        .await;
+        world.kill_and_start_again().await;
+        for client in clients {
+            client.await.unwrap();
+        }
+    }
+    world.plan.assert_verifies();
+    let mut recorded = HashMap::<String, usize>::new();
+    for record in db.records().await {
+        if record["kind"] == "credentials.issued" || record["kind"] == "credentials.shared" {
+            *recorded.entry(record["access_key_id"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    for (_, key) in received.lock().unwrap().iter() {
+        let left = recorded.get_mut(key).filter(|left| **left > 0);
+        *left.unwrap_or_else(|| panic!("{key} was handed out without a row")) -= 1;
     }
 }
