@@ -252,23 +252,33 @@ async fn a_short_session_is_shared_to_its_last_third(db: &TestDb) {
 
 async fn what_outlives_a_shorter_permit_is_not_handed_out(db: &TestDb) {
     let test = TestApp::start(db).await;
-    let first = test.key(READ_ONLY, Alice).await;
+    let other = test.start_another(db).await;
+    let replicas = [&test, &other];
+    let firsts = join_all(replicas.map(|replica| replica.key(READ_ONLY, Alice))).await;
     test.clock.advance(minutes(10));
     let shorter = |role: &str, grant: &str| {
         let file = ALLOWLIST.replace("max_duration = \"4h\"", &format!("max_duration = \"{role}\""));
         file.replace("max_duration = \"2h\"", &format!("max_duration = \"{grant}\""))
     };
     test.apply(&shorter("50m", "2h")).await;
-    assert_eq!(test.key(READ_ONLY, Alice).await, first, "it ends within the fifty minutes that are permitted now");
+    for (replica, first) in replicas.into_iter().zip(firsts) {
+        let again = replica.key(READ_ONLY, Alice).await;
+        assert_eq!(again, first, "it ends within the fifty minutes that are permitted now");
+    }
     for (role, grant, permitted) in [("45m", "2h", 45), ("45m", "40m", 40)] {
         test.apply(&shorter(role, grant)).await;
-        let next = test.contained(READ_ONLY, Alice).await;
-        assert_eq!(next.member("Expiration"), test.clock.now().plus(minutes(permitted)).to_string());
+        for replica in replicas {
+            let next = replica.contained(READ_ONLY, Alice).await;
+            assert_eq!(next.member("Expiration"), test.clock.now().plus(minutes(permitted)).to_string());
+        }
     }
     // Longer again, for the role: what there is does.
     test.apply(&shorter("4h", "40m")).await;
-    assert_eq!(test.key(READ_ONLY, Alice).await, test.sts.minted()[2].access_key_id);
-    assert_eq!(test.sts.requests().len(), 3);
+    for replica in replicas {
+        assert_eq!(replica.key(READ_ONLY, Alice).await, replica.sts.minted()[2].access_key_id);
+        assert_eq!(replica.sts.requests().len(), 3);
+    }
+    other.close().await;
     test.close().await;
 }
 

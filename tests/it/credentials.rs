@@ -214,6 +214,7 @@ async fn a_request_falls_short_of_its_grant(db: &TestDb) {
         (Alice, json!({"reason": "x", "region": "cn-north-1"}), ""),
         (Alice, json!({"reason": "x", "region": "x".repeat(33)}), "invalid_request"),
         (Alice, json!({"reason": "x", "region": "eu_west_1"}), "invalid_request"),
+        (Alice, json!({"reason": "x", "region": "x.evil.com/#"}), "invalid_request"),
         (Alice, json!({"reason": "x", "region": ""}), "invalid_request"),
     ] {
         let mut body = body;
