@@ -293,7 +293,7 @@ async fn who_has_no_role_is_told_whom_to_ask(db: &TestDb) {
     let page = mallory.get("/access").await;
     assert_eq!(listed(&page), Vec::<String>::new());
     assert_eq!(headings(&page), ["There is no role for you yet"]);
-    for told in ["Ask an administrator", "user:mallory@example.com", "group:strangers"] {
+    for told in ["Ask an administrator", "<code>user:mallory@example.com</code>", "<code>group:strangers</code>"] {
         assert!(page.text.contains(told), "{}", page.text);
     }
     assert!(!page.text.contains("ReadOnly"));
