@@ -117,7 +117,8 @@ impl Client {
 }
 
 fn hash_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let text = Secret::new(pairs.map(|(name, value)| format!("{name} {} {value}\n", value.len())).collect());
+    let parts = pairs.flat_map(|(name, value)| [name.to_owned(), value.len().to_string(), value.to_owned()]);
+    let text = Secret::new(parts.collect::<Vec<_>>().join("\n"));
     HEXLOWER.encode(&sha256(&[text.expose().as_bytes()]))
 }
 

@@ -48,7 +48,8 @@ impl Shelf {
     /// The place for what these parts name. What they are cannot be read from a file's name.
     pub(super) fn place(&self, parts: &[&str]) -> Place<'_> {
         // With its length before each part, no two lists run together to the same text.
-        let text: String = parts.iter().map(|part| format!("{} {part}\n", part.len())).collect();
+        let parts = parts.iter().flat_map(|part| [part.len().to_string(), (*part).to_owned()]);
+        let text = parts.collect::<Vec<_>>().join("\n");
         Place { shelf: self, key: HEXLOWER.encode(&sha256(&[text.as_bytes()])) }
     }
 
