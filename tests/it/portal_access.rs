@@ -28,6 +28,7 @@ on_both!(
     what_strangers_write_stays_text,
     who_has_no_role_is_told_whom_to_ask,
     five_thousand_roles_are_a_page_at_a_time,
+    what_cannot_be_had_takes_no_page,
     favourites_and_what_was_last_used_come_first,
     a_star_needs_the_portals_own_form,
     nobody_sees_what_others_did,
@@ -359,6 +360,28 @@ async fn five_thousand_roles_are_a_page_at_a_time(db: &TestDb) {
     let found = alice.get("/access?q=-them-007").await;
     let next = way(&found, "More roles").unwrap();
     assert!(next.contains("q=-them-007") && listed(&alice.get(&next).await).len() == 40, "{next}");
+    test.close().await;
+}
+
+async fn what_cannot_be_had_takes_no_page(db: &TestDb) {
+    let test = TestApp::start(db).await;
+    add_roles(db, 30).await;
+    let mut alice = alice(&test).await;
+    // Over: 600 roles are as if they were not there.
+    db.connect().await.execute("UPDATE grants SET expires_at = 1 WHERE id LIKE '0198f2a1-0000-7000-8000-%'").await;
+    let got = alice.get("/access").await;
+    assert_eq!(listed(&got), ["prod/Deploy", "prod/ReadOnly", "444455556666/Plain"]);
+    assert_eq!(way(&got, "More roles"), None);
+    // For other addresses: no page is empty without a way on, and a word why.
+    let elsewhere = r#"UPDATE grants SET expires_at = NULL, source_ips = '["192.0.2.0/24"]' WHERE id LIKE '0198f2a1-0000-7000-8000-%'"#;
+    db.connect().await.execute(elsewhere).await;
+    let mut got = alice.get("/access?after=111122223333/ReadOnly").await;
+    let mut pages = 1;
+    while let Some(next) = way(&got, "More roles") {
+        assert!(listed(&got).is_empty() && got.text.contains("for other addresses"), "{}", got.text);
+        (got, pages) = (alice.get(&next).await, pages + 1);
+    }
+    assert_eq!((listed(&got), pages), (vec!["444455556666/Plain".to_owned()], 4));
     test.close().await;
 }
 
