@@ -77,6 +77,9 @@
 //! [`Sts::link`](sts::Sts::link) for a [`MintedLink`](sts::MintedLink), step 8 writes `console.issued`, and the receipt
 //! makes it a [`ReleasedLink`](sts::ReleasedLink).
 //!
+//! The portal's page of a role takes these same ways, by [`Broker::issue`](broker::Broker::issue) and
+//! [`Broker::sign_in`](broker::Broker::sign_in); a browser's session makes the [`Caller`](identity::Caller).
+//!
 //! Where a row cannot be written, the answer is 503, and the credentials are dropped and zeroed. An intent is also a row of
 //! the table `pending`, and the transaction that writes its outcome takes it away. Where none comes for two minutes,
 //! because the process died, the first replica to notice takes it and writes `credentials.unknown`; an outcome that comes

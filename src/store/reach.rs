@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     allowlist::Candidates,
-    model::{Account, AccountId, BlockTarget, Grant, GrantTarget, Principal, Role, RoleName},
+    model::{Account, AccountId, BlockTarget, Grant, GrantTarget, Principal, Role, RoleName, Time},
 };
 use sqlx::{Database, Encode, QueryBuilder, Type};
 use std::collections::BTreeSet;
@@ -38,11 +38,12 @@ pub struct Reach {
 }
 
 impl Tx {
-    /// The roles that any of `principals` has a grant for, each with its grants and blocks; at most `limit`, by account id
-    /// and role name.
+    /// The roles that any of `principals` has a grant for that is not over by `now`, each with its grants and blocks; at most
+    /// `limit`, by account id and role name.
     pub async fn list_reach(
         &mut self,
         principals: &[&Principal],
+        now: Time,
         wanted: Wanted<'_>,
         limit: u32,
     ) -> Result<Reach, StoreError> {
@@ -55,8 +56,9 @@ impl Tx {
             q.push(
                 " FROM roles r JOIN accounts a ON a.id = r.account_id WHERE EXISTS (SELECT 1 FROM grants g \
                  WHERE g.account_id = r.account_id AND (g.role_name = r.name OR g.role_name IS NULL) \
-                 AND g.principal IN (",
+                 AND (g.expires_at IS NULL OR g.expires_at > ",
             );
+            q.push_bind(now.as_micros()).push(") AND g.principal IN (");
             push_list(&mut q, &names);
             q.push("))");
             push_wanted(&mut q, wanted, like);

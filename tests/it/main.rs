@@ -24,6 +24,7 @@ mod metrics;
 mod openapi;
 mod outage;
 mod portal;
+mod portal_access;
 mod protocol;
 mod reading;
 mod recorder;

@@ -165,7 +165,7 @@ pub(in crate::http) async fn roles(
     let asker = who.asker();
     let principals: Vec<&Principal> = asker.principals().collect();
     let wanted = Wanted { after: query.cursor.as_ref(), ..Wanted::default() };
-    let reach = app.store.read().await?.list_reach(&principals, wanted, query.limit).await?;
+    let reach = app.store.read().await?.list_reach(&principals, app.clock.now(), wanted, query.limit).await?;
     let chained = app.sts.identity().is_some_and(|identity| identity.chained);
     let now = app.clock.now();
     let offered = |candidates| {

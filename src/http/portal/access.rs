@@ -24,7 +24,7 @@ use offered::Offered;
 
 /// How many roles a page shows: few enough to be sent at once however many there are.
 const ON_A_PAGE: u32 = 40;
-/// A page that would be empty, because what is on it is blocked or over, is filled from the next ones, so many times.
+/// A page that would be empty, because what is on it is blocked or for other addresses, is filled from the next ones, so many times.
 const TRIES: u32 = 5;
 /// How many roles stand under those that were last used,
 const LAST_USED: u32 = 6;
@@ -187,9 +187,9 @@ async fn find(
 ) -> Result<(Vec<Offered>, Option<(AccountId, RoleName)>), Error> {
     let asker = visit.who.asker();
     let principals: Vec<&Principal> = asker.principals().collect();
-    let Reach { roles, next } = app.store.read().await?.list_reach(&principals, wanted, limit).await?;
-    let chained = app.sts.identity().is_some_and(|identity| identity.chained);
     let now = app.clock.now();
+    let Reach { roles, next } = app.store.read().await?.list_reach(&principals, now, wanted, limit).await?;
+    let chained = app.sts.identity().is_some_and(|identity| identity.chained);
     let offered = roles.iter().filter_map(|candidates| Offered::of(candidates, &asker, chained, now)).collect();
     Ok((offered, next))
 }

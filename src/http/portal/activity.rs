@@ -152,6 +152,8 @@ fn words(kind: &str) -> (&'static str, &'static str) {
 fn details(code: Option<String>, reasons: &[Value], detail: &Map<String, Value>) -> Vec<String> {
     let sentence = |reason: &Value| reason["detail"].as_str().or(reason.as_str()).map(str::to_owned);
     let plain = |(name, value): (&String, &Value)| match value {
+        // It stands beside.
+        _ if name == "role" => None,
         Value::String(text) => Some(format!("{name}: {text}")),
         Value::Number(number) => Some(format!("{name}: {number}")),
         _ => None,

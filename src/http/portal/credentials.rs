@@ -101,6 +101,8 @@ struct Form {
     id: &'static str,
     title: &'static str,
     hint: String,
+    /// Not to be seen by whoever looks over a shoulder.
+    secret: bool,
     /// `None` where this reader has no way to write them.
     text: Option<String>,
 }
@@ -199,14 +201,14 @@ impl Refused {
 }
 
 impl Given {
-    fn of(issued: &Issued, region: &str) -> Self {
+    fn of(issued: &Issued, region: &str, role: &RoleRef, reason: &str) -> Self {
         written(issued, None, region, |credentials| Self {
             issuance: credentials.issuance_id.to_owned(),
             session: credentials.assumed_role_arn.to_owned(),
             expires_at: issued.credentials.facts().expires_at,
             lasts: span(credentials.duration_seconds),
             limit: issued.permit.clamped_by.map(limit_words),
-            forms: forms(credentials),
+            forms: forms(credentials, role, reason),
             values: [
                 ("Access key ID", credentials.access_key_id.to_owned()),
                 ("Secret access key", credentials.secret_access_key.to_owned()),
@@ -217,22 +219,41 @@ impl Given {
     }
 }
 
-fn forms(credentials: &Credentials<'_>) -> Vec<Form> {
-    let profile = credentials.profile;
-    let form = |id, title, format: Format, hint: String| Form { id, title, hint, text: format.write(credentials).ok() };
+fn forms(credentials: &Credentials<'_>, role: &RoleRef, reason: &str) -> Vec<Form> {
+    let form = |id, title, format: Format, hint: String| {
+        let text = format.write(credentials).ok();
+        Form { id, title, hint, secret: true, text }
+    };
     let paste = |shell: &str| format!("Paste this into {shell}: it has the role then, and so has what it starts.");
+    let profile = credentials.profile;
     let file =
-        |file: &str| format!("Put this into {file}, in place of a section of this name, then say --profile {profile}.");
-    let mut config = form("config", "Config profile", Format::Ini, file("~/.aws/config"));
-    config.text = config.text.map(|text| text.replacen('[', "[profile ", 1));
+        format!("Put this into ~/.aws/credentials, in place of a section of this name; then say --profile {profile}.");
     vec![
         form("env", "bash, zsh", Format::Env, paste("the shell")),
         form("fish", "fish", Format::Fish, paste("fish")),
         form("powershell", "PowerShell", Format::PowerShell, paste("PowerShell")),
         form("cmd", "cmd", Format::Cmd, paste("the command prompt")),
-        form("ini", "Credentials file", Format::Ini, file("~/.aws/credentials")),
-        config,
+        form("ini", "Credentials file", Format::Ini, file),
+        Form {
+            id: "config",
+            title: "Config profile",
+            hint: format!(
+                "Put this into ~/.aws/config, sign in with hallpass login, then say --profile {profile}. It holds no secret: \
+                 the hallpass command fetches new credentials whenever some end."
+            ),
+            secret: false,
+            text: Some(config_profile(profile, role, reason)),
+        },
     ]
+}
+
+/// A profile that asks for new credentials by itself. AWS's tools and each system's shell quote in ways of their own: only a
+/// reason that needs next to none goes in.
+fn config_profile(profile: &str, role: &RoleRef, reason: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " ._:#/-".contains(c);
+    let reason = Some(reason.trim()).filter(|reason| !reason.is_empty() && reason.chars().all(plain));
+    let reason = reason.map(|reason| format!(" --reason \"{reason}\"")).unwrap_or_default();
+    format!("[profile {profile}]\ncredential_process = hallpass creds {role} --format process{reason}\n")
 }
 
 /// What keeps a session from being longer.
@@ -277,9 +298,9 @@ pub(super) async fn give(
 }
 
 async fn issue(app: &App, who: Authenticated, role: RoleRef, wish: &Wish) -> Result<Given, Error> {
-    let request = Request { role, ask: wish.ask()?, purpose: Purpose::Api };
+    let request = Request { role: role.clone(), ask: wish.ask()?, purpose: Purpose::Api };
     let issued = app.broker.issue(who.caller, who.actor, request).await?;
-    Ok(Given::of(&issued, &app.region))
+    Ok(Given::of(&issued, &app.region, &role, &wish.reason))
 }
 
 async fn open_console(app: &App, who: Authenticated, role: RoleRef, wish: &Wish) -> Result<Response, Error> {

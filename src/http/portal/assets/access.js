@@ -67,7 +67,7 @@
       given.remove();
       document.querySelector(".gone").hidden = false;
     };
-    for (const shown of given.querySelectorAll("[data-secret]")) {
+    for (const shown of given.querySelectorAll("[data-text]")) {
       const secret = { text: shown.textContent };
       const show = made("button", { type: "button", textContent: "Show" });
       const copy = made("button", { type: "button", textContent: "Copy", className: "primary" });
@@ -80,11 +80,14 @@
         shown.textContent = secret.text;
         show.textContent = "Hide";
       });
+      show.hidden = !("secret" in shown.dataset);
       for (const button of [show, copy]) button.setAttribute("aria-label", `${button.textContent}: ${shown.getAttribute("aria-label")}`);
       copying(copy, () => secret.text);
       shown.after(made("div", { className: "do" }, copy, show));
-      secret.hide();
-      secrets.push(secret);
+      if (!show.hidden) {
+        secret.hide();
+        secrets.push(secret);
+      }
     }
     startTabs(given.querySelector(".forms"));
     startCountdown(given, leave);
