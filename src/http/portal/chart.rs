@@ -12,10 +12,13 @@ use plotters::{
 const INK: RGBColor = RGBColor(1, 1, 1);
 /// Lines behind the bars.
 const GRID: RGBColor = RGBColor(2, 2, 2);
-const WIDTH: u32 = 640;
+/// As wide as a page, in pixels: texts are as large as they are drawn.
+pub(super) const WIDE: u32 = 1000;
+/// As wide as half a page.
+pub(super) const HALF: u32 = 500;
 const FONT: (&str, i32) = ("sans-serif", 13);
-/// A longer name is cut: the table has all of it.
-const LONGEST_NAME: usize = 28;
+/// How wide a letter is taken to be.
+const LETTER: u32 = 7;
 
 /// What a bar says beside its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 /// Two columns for each day, side by side. Nothing where it cannot be drawn: the table is there.
 pub(super) fn columns(days: &[(String, [(i64, Tone); 2])]) -> String {
-    drawn(240, |area| {
+    drawn((WIDE, 240), |area| {
         let count = i32::try_from(days.len()).unwrap_or(i32::MAX);
         let most = days.iter().flat_map(|(_, columns)| columns.map(|(figure, _)| figure)).max().unwrap_or_default();
         let mut builder = ChartBuilder::on(area);
@@ -84,16 +87,19 @@ fn near(day: usize, at: f64) -> bool {
 }
 
 /// One lying bar for each name, the first on top.
-pub(super) fn bars(bars: &[Bar]) -> String {
+pub(super) fn bars(width: u32, bars: &[Bar]) -> String {
+    // A longer name is cut: the table has all of it.
+    let names = width * 2 / 5;
+    let longest = usize::try_from(names / LETTER).unwrap_or(usize::MAX);
     let count = i32::try_from(bars.len()).unwrap_or(i32::MAX);
-    drawn(16 + 26 * count.unsigned_abs().max(1), |area| {
+    drawn((width, 16 + 26 * count.unsigned_abs().max(1)), |area| {
         let most = bars.iter().map(|bar| bar.length).fold(1.0, f64::max);
         let mut builder = ChartBuilder::on(area);
-        builder.margin(8).y_label_area_size(210);
+        builder.margin(8).y_label_area_size(names);
         // Room for what stands at the end of the longest.
         let mut chart = builder.build_cartesian_2d(0.0..most * 1.25, (0..count - 1).into_segmented())?;
         let name = |at: &SegmentValue<i32>| match at {
-            SegmentValue::CenterOf(at) => bar_at(bars, count, *at).map_or(String::new(), |bar| cut(&bar.name)),
+            SegmentValue::CenterOf(at) => bar_at(bars, count, *at).map_or(String::new(), |bar| cut(&bar.name, longest)),
             _ => String::new(),
         };
         chart
@@ -124,16 +130,16 @@ fn bar_at(bars: &[Bar], count: i32, at: i32) -> Option<&Bar> {
     bars.get(usize::try_from(count - 1 - at).ok()?)
 }
 
-fn cut(name: &str) -> String {
-    if name.chars().count() <= LONGEST_NAME {
+fn cut(name: &str, longest: usize) -> String {
+    if name.chars().count() <= longest {
         return name.to_owned();
     }
-    name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
+    name.chars().take(longest - 1).chain(['…']).collect()
 }
 
-fn drawn(height: u32, draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Drawn) -> String {
+fn drawn(size: (u32, u32), draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Drawn) -> String {
     let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+    let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     let done = draw(&area).and_then(|()| area.present());
     drop(area);
     if let Err(error) = done {
@@ -155,9 +161,13 @@ mod tests {
     fn what_is_drawn_keeps_to_the_pages_policy() {
         let evil = "\"><script>alert(1)</script>'&";
         let days: Vec<_> = (0..30).map(|i| (format!("01-{i:02}{evil}"), [(i, Tone::Good), (1, Tone::Bad)])).collect();
-        for svg in
-            [columns(&days), bars(&[bar(evil, 3.0), bar("a", 0.0)]), columns(&[]), bars(&[]), bars(&[bar("a", 1.0)])]
-        {
+        for svg in [
+            columns(&days),
+            bars(HALF, &[bar(evil, 3.0), bar("a", 0.0)]),
+            columns(&[]),
+            bars(HALF, &[]),
+            bars(HALF, &[bar("a", 1.0)]),
+        ] {
             assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
             assert!(!svg.contains("style") && !svg.contains("<script") && !svg.contains("href"), "{svg}");
             for colour in svg.split(['"']).filter(|value| value.starts_with('#')) {
@@ -171,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_long_as_its_figure_and_the_first_is_on_top() {
-        let svg = bars(&[bar("first", 10.0), bar("second", 5.0)]);
+        let svg = bars(HALF, &[bar("first", 10.0), bar("second", 5.0)]);
         let widths: Vec<i32> = svg.split("<rect").skip(1).map(|rect| attribute(rect, "width")).collect();
         assert!(
             widths.len() == 2 && (widths[0] - 2 * widths[1]).abs() <= 2 || (widths[1] - 2 * widths[0]).abs() <= 2,
@@ -180,7 +190,7 @@ mod tests {
         assert!(svg.find("first").is_some() && svg.contains("second"));
         let (first, second) = (text_y(&svg, "first"), text_y(&svg, "second"));
         assert!(first < second, "{first} {second}");
-        assert!(bars(&[bar(&"n".repeat(40), 1.0)]).contains(&format!("{}…", "n".repeat(27))));
+        assert!(bars(HALF, &[bar(&"n".repeat(40), 1.0)]).contains(&format!("{}…", "n".repeat(27))));
     }
 
     fn attribute(tag: &str, name: &str) -> i32 {
