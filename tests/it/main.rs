@@ -17,6 +17,7 @@ mod metrics;
 mod openapi;
 mod outage;
 mod portal;
+mod portal_audit;
 mod reading;
 mod recorder;
 mod replicas;

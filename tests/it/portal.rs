@@ -27,30 +27,31 @@ on_both!(
 
 /// The portal's origin, as the test's configuration has it.
 const ORIGIN: &str = "http://127.0.0.1:1";
-const PAGES: [&str; 2] = ["/access", "/sessions"];
+const PAGES: [&str; 7] =
+    ["/access", "/audit", "/audit/charts", "/audit/export", "/audit/streams", "/audit/{stream}/{seq}", "/sessions"];
 
 /// Keeps cookies and follows nothing.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     test: &'a TestApp,
     client: reqwest::Client,
     cookies: BTreeMap<String, String>,
 }
 
-struct Got {
-    status: u16,
+pub(crate) struct Got {
+    pub(crate) status: u16,
     location: String,
     headers: reqwest::header::HeaderMap,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Got {
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
 impl<'a> Browser<'a> {
-    fn new(test: &'a TestApp) -> Self {
+    pub(crate) fn new(test: &'a TestApp) -> Self {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         Self { test, client: client.user_agent("browser/1").build().unwrap(), cookies: BTreeMap::new() }
     }
@@ -85,7 +86,7 @@ impl<'a> Browser<'a> {
         Got { status, location, headers, text: response.text().await.unwrap() }
     }
 
-    async fn get(&mut self, path: &str) -> Got {
+    pub(crate) async fn get(&mut self, path: &str) -> Got {
         self.ask(Method::GET, path, &[], None).await
     }
 
@@ -110,7 +111,7 @@ impl<'a> Browser<'a> {
     }
 
     /// All of it, as somebody.
-    async fn sign_in(&mut self, email: &str, groups: &[&str]) -> Got {
+    pub(crate) async fn sign_in(&mut self, email: &str, groups: &[&str]) -> Got {
         let told = self.begin("").await;
         self.test.corp.give_tokens(200, tokens(self.test, &claims(self.test, email, groups, &told["nonce"])));
         let got = self.come_back(&told).await;
@@ -132,7 +133,7 @@ impl<'a> Browser<'a> {
     }
 }
 
-fn encoded(fields: &[(&str, &str)]) -> String {
+pub(crate) fn encoded(fields: &[(&str, &str)]) -> String {
     let mut url = Url::parse("http://x").unwrap();
     url.query_pairs_mut().extend_pairs(fields);
     url.query().unwrap_or_default().to_owned()
