@@ -13,7 +13,7 @@ mod explain;
 mod file;
 mod plan;
 
-pub use decide::{Ask, Asker, Candidates, Limit, Offer, Permit, Refusal, decide, offers};
+pub use decide::{Ask, Asker, Candidates, Limit, Offer, Permit, Refusal, decide, offers, still_has};
 pub use explain::{Condition, Explanation, Failing, explain};
 pub use file::{AllowlistFile, FileFault, FileFaults};
 pub use plan::{

@@ -12,15 +12,16 @@ use crate::{
     audit::Hash,
     broker::Broker,
     clock::Clock,
-    config::{Config, DatabaseUrl},
+    config::{Aws, Config, DatabaseUrl},
     evidence::Evidence,
     identity::{ApiTokens, Identity, IdentityError, IssuerConfig, Portal, PortalConfig},
     metrics::Metrics,
-    model::{IpNet, sha256},
+    model::{IpNet, LoginClient, sha256},
+    outward::NoClient,
     recorder::{Recorder, Run},
     secret::Secret,
     store::{Pending, Probe, Store, StoreError},
-    sts::Sts,
+    sts::{ConsoleSignIn, Sts},
 };
 use serde_json::json;
 use std::{fs, io, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
@@ -67,6 +68,9 @@ pub enum BuildError {
     /// The issuers.
     #[error("the issuers cannot be asked: {0}")]
     Identity(#[from] IdentityError),
+    /// The sign-in service.
+    #[error("the sign-in service cannot be asked: {0}")]
+    SignIn(#[from] NoClient),
 }
 
 /// The rooms of one running service. One pointer: each request clones it several times.
@@ -99,6 +103,8 @@ pub struct Rooms {
     pub trusted_proxies: Vec<IpNet>,
     /// The configured region, what an answer names where the caller names none.
     pub region: String,
+    /// Where and as which client people sign in on the command line.
+    pub login_client: Option<LoginClient>,
     /// The time.
     pub clock: Clock,
     /// What is measured.
@@ -126,7 +132,9 @@ impl App {
         let store = open_store(config)?;
         check_schema(&store).await?;
         let metrics = Metrics::new(&clock, config.issuers.iter().map(|issuer| &issuer.name));
-        let sts = sts.measured_by(metrics.clone());
+        let Aws { region, signin_url } = &config.aws;
+        let sign_in = ConsoleSignIn::new(signin_url.as_deref(), region, &config.server.public_url)?;
+        let sts = sts.measured_by(metrics.clone()).signing_in_at(sign_in);
         let (recorder, writing) = start_recorder(config, &store, &clock, &metrics)?;
         recorder.open().await.map_err(|_| BuildError::Audit)?;
         let tracker = TaskTracker::new();
@@ -162,6 +170,7 @@ impl App {
             powers,
             trusted_proxies: config.server.trusted_proxies.clone(),
             region: config.aws.region.clone(),
+            login_client: config.login_client(),
             clock,
             metrics,
             tracker,

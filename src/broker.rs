@@ -1,26 +1,31 @@
 //! The use case, from top to bottom: decide → wait for a turn → record the intent → AssumeRole → record the outcome → release.
+//! In `share`, many who ask for the same have one issuance: decide → find it, or wait for it → record the hand-out → release.
 //!
 //! Nothing else issues credentials, and nothing here can release any without a receipt. Must never hold a database
 //! transaction open while AWS is awaited.
 
+mod console;
 mod error;
 mod events;
+mod share;
+mod shelf;
 
 pub use error::IssueError;
 
 use crate::{
     allowlist::{Ask, Asker, Candidates, Explanation, Permit, Refusal, decide, explain},
-    audit::{Actor, Purpose},
+    audit::{Actor, Event, Purpose},
     clock::Clock,
     identity::Caller,
     metrics::{Metrics, Outcome},
     model::{IssuanceId, Principal, RoleArn, RoleRef, SessionName, SourceIdentity},
-    recorder::{RecordError, Recorder},
+    recorder::{Intent, RecordError, Recorder},
     store::{Store, StoreError},
     sts::{AssumeRole, Minted, Released, Sts},
 };
 use events::Issuance;
 use quick_cache::sync::Cache;
+use shelf::Shelf;
 use std::{sync::Arc, time::Instant};
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +52,8 @@ pub struct Issued {
     pub credentials: Released,
     /// The role.
     pub role: RoleArn,
+    /// What people call its account: the alias, else the id.
+    pub account: String,
     /// The source identity that was sent.
     pub source_identity: Option<SourceIdentity>,
     /// What was permitted.
@@ -66,6 +73,19 @@ struct Inner {
     tracker: TaskTracker,
     metrics: Metrics,
     kept: Cache<(Principal, RoleRef), Arc<Kept>>,
+    shelf: Arc<Shelf>,
+}
+
+/// Credentials that are minted and locked up, and what is needed to put their outcome on record.
+#[derive(Debug)]
+struct Obtained {
+    requested: Event,
+    intent: Intent,
+    minted: Minted,
+    role: RoleArn,
+    account: String,
+    source_identity: Option<SourceIdentity>,
+    permit: Permit,
 }
 
 /// What the allowlist said about one principal in these groups, and one role.
@@ -87,7 +107,8 @@ impl Broker {
         metrics: Metrics,
     ) -> Self {
         let kept = Cache::new(KEPT_CANDIDATES);
-        Self(Arc::new(Inner { store, recorder, sts, clock, tracker, metrics, kept }))
+        let shelf = Arc::new(Shelf::new(clock.clone()));
+        Self(Arc::new(Inner { store, recorder, sts, clock, tracker, metrics, kept, shelf }))
     }
 
     /// Issues credentials for one role, or says why not; either is on record before this returns.
@@ -95,16 +116,32 @@ impl Broker {
     /// Runs in a task of its own: a client that hangs up takes its answer away, not the issuance.
     pub async fn issue(&self, caller: Arc<Caller>, actor: Actor, request: Request) -> Result<Issued, IssueError> {
         let inner = self.0.clone();
+        self.run(async move { inner.issue(&caller, &actor, &request).await }).await
+    }
+
+    /// Goes through with it whoever still waits, and counts how it ends.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, IssueError>> + Send + 'static,
+    ) -> Result<T, IssueError> {
+        let inner = self.0.clone();
         let issuing = self.0.tracker.spawn(async move {
-            let ended = inner.issue(&caller, &actor, &request).await;
-            inner.count(&ended);
+            let ended = work.await;
+            inner.count(ended.as_ref().map(|_| ()));
             ended
         });
         issuing.await.unwrap_or_else(|_| {
-            let broken = Err(IssueError::Broken);
-            self.0.count(&broken);
-            broken
+            self.0.count(Err(&IssueError::Broken));
+            Err(IssueError::Broken)
         })
+    }
+
+    /// Hands out credentials for one role that all get who ask for the same, made where there are none that are good for
+    /// long enough; or says why not. Either is on record before this returns.
+    ///
+    /// A client that hangs up ends nothing: what is being made is made in a task of its own, for whoever asks next.
+    pub async fn share(&self, caller: &Caller, actor: &Actor, request: &Request) -> Result<Issued, Arc<IssueError>> {
+        self.0.share(caller, actor, request).await
     }
 
     /// Whether the same request would be permitted now, and if not, every condition that fails. Changes nothing.
@@ -115,41 +152,76 @@ impl Broker {
 }
 
 impl Inner {
-    fn count(&self, ended: &Result<Issued, IssueError>) {
+    fn count(&self, ended: Result<(), &IssueError>) {
         match ended {
-            Ok(_) => self.metrics.issued(),
+            Ok(()) => self.metrics.issued(),
             Err(error @ IssueError::Refused(_)) => self.metrics.not_issued(Outcome::Denied, error.label()),
             Err(error) => self.metrics.not_issued(Outcome::Failed, error.label()),
         }
     }
 
     async fn issue(&self, caller: &Caller, actor: &Actor, request: &Request) -> Result<Issued, IssueError> {
+        let obtained = self.obtain(caller, actor, request, self.chained()?).await?;
+        self.release(obtained).await
+    }
+
+    /// Puts on record that the credentials go out, and lets them.
+    async fn release(&self, obtained: Obtained) -> Result<Issued, IssueError> {
+        let Obtained { requested, intent, minted, role, account, source_identity, permit } = obtained;
+        let event = events::issued(&self.clock, requested, minted.facts());
+        let receipt = self.recorder.conclude(event, intent).await?;
+        let credentials = minted.release(receipt).map_err(|_| IssueError::Broken)?;
+        Ok(Issued { credentials, role, account, source_identity, permit })
+    }
+
+    /// As far as the credentials that nobody has yet.
+    async fn obtain(
+        &self,
+        caller: &Caller,
+        actor: &Actor,
+        request: &Request,
+        chained: bool,
+    ) -> Result<Obtained, IssueError> {
         let id = IssuanceId::new(self.clock.new_id());
-        let chained = self.chained()?;
         let asker = asker(caller, actor);
-        let mut kept = self.find_kept(&asker, &request.role);
+        let mut revision = None;
         for _ in 0..DECISIONS {
-            // Only a permit may rest on what is kept: the intent confirms its revision. A refusal is asked anew and leaves
-            // nothing behind, so that a forbidden role and an unknown one take the same work.
-            let fresh = kept.is_none();
-            let grounds = match kept.take() {
-                Some(kept) => kept,
-                None => self.load(&asker, &request.role).await?,
-            };
-            let permit = match decide(&grounds.candidates, &asker, &request.ask, chained, self.clock.now()) {
+            let (grounds, outcome) = self.decide(&asker, request, chained, revision).await?;
+            let permit = match outcome {
                 Ok(permit) => permit,
-                Err(_) if !fresh => continue,
                 Err(refusal) => return Err(self.refuse(actor, request, &grounds, refusal).await),
             };
-            if fresh {
-                self.kept.insert((asker.principal.clone(), request.role.clone()), grounds.clone());
-            }
             match self.go_through(id, actor, request, &grounds.candidates, permit).await {
-                Err(IssueError::Stale) => {}
+                Err(IssueError::Stale(now)) => revision = Some(now),
                 done => return done,
             }
         }
         Err(IssueError::Busy)
+    }
+
+    /// Decides on what is kept, where it is of this revision, or else on what the store says. Only a permit may rest on what
+    /// is kept: its row confirms the revision. A refusal is asked anew and leaves nothing behind, so that a forbidden role
+    /// and an unknown one take the same work.
+    async fn decide(
+        &self,
+        asker: &Asker,
+        request: &Request,
+        chained: bool,
+        revision: Option<u64>,
+    ) -> Result<(Arc<Kept>, Result<Permit, Refusal>), IssueError> {
+        let decide = |kept: &Kept| decide(&kept.candidates, asker, &request.ask, chained, self.clock.now());
+        let current = |kept: &Arc<Kept>| revision.is_none_or(|revision| kept.candidates.revision == revision);
+        if let Some(kept) = self.find_kept(asker, &request.role).filter(current)
+            && let Ok(permit) = decide(&kept)
+        {
+            return Ok((kept, Ok(permit)));
+        }
+        let grounds = self.load(asker, &request.role).await?;
+        let outcome = decide(&grounds);
+        if outcome.is_ok() {
+            self.kept.insert((asker.principal.clone(), request.role.clone()), grounds.clone());
+        }
+        Ok((grounds, outcome))
     }
 
     async fn refuse(&self, actor: &Actor, request: &Request, grounds: &Kept, refusal: Refusal) -> IssueError {
@@ -160,7 +232,7 @@ impl Inner {
         }
     }
 
-    /// From the intent to the release, for a permit that still stands when the intent is written.
+    /// From the intent to the call, for a permit that still stands when the intent is written.
     async fn go_through(
         &self,
         id: IssuanceId,
@@ -168,8 +240,8 @@ impl Inner {
         request: &Request,
         candidates: &Candidates,
         permit: Permit,
-    ) -> Result<Issued, IssueError> {
-        let Some((account, role)) = &candidates.role else { return Err(IssueError::Stale) };
+    ) -> Result<Obtained, IssueError> {
+        let Some((account, role)) = &candidates.role else { return Err(IssueError::Broken) };
         let principal = &actor.principal;
         let issuance = Issuance {
             id,
@@ -208,11 +280,9 @@ impl Inner {
                 return Err(failure);
             }
         };
-        let event = events::issued(&self.clock, requested, minted.facts());
-        let receipt = self.recorder.conclude(event, intent).await?;
-        let credentials = minted.release(receipt).map_err(|_| IssueError::Broken)?;
         let Issuance { role, source_identity, permit, .. } = issuance;
-        Ok(Issued { credentials, role, source_identity, permit })
+        let account = account.label().to_owned();
+        Ok(Obtained { requested, intent, minted, role, account, source_identity, permit })
     }
 
     fn find_kept(&self, asker: &Asker, role: &RoleRef) -> Option<Arc<Kept>> {
@@ -257,7 +327,7 @@ pub fn asker(caller: &Caller, actor: &Actor) -> Asker {
 impl From<RecordError> for IssueError {
     fn from(error: RecordError) -> Self {
         match error {
-            RecordError::Stale(_) => Self::Stale,
+            RecordError::Stale(revision) => Self::Stale(revision),
             RecordError::Unavailable | RecordError::Late | RecordError::Change(_) => Self::AuditUnavailable,
         }
     }

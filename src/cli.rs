@@ -3,22 +3,39 @@
 //! Reads arguments, calls one room below and prints what it returns. Must never hold logic. Exit codes: 0 done, 1 failed,
 //! 2 wrong usage (clap's own).
 
+mod agent;
 mod allowlist;
+mod ask;
 mod audit;
+mod completion;
 mod config;
+mod console;
+mod creds;
 #[cfg(feature = "demo")]
 mod demo;
+mod exec;
+mod login;
+mod logout;
 mod migrate;
+mod remote;
+mod roles;
 mod serve;
 mod template;
+mod whoami;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 use std::{
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    num::NonZero,
+    path::{Path, PathBuf},
     process::ExitCode,
+    thread,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 use tracing_subscriber::EnvFilter;
 
 /// Short-lived AWS credentials for the people and tools that an allowlist names.
@@ -42,6 +59,10 @@ struct Hallpass {
 
 const EXAMPLES: &str = "\
 Examples:
+  hallpass login --server https://hallpass.example.com
+  hallpass roles
+  hallpass exec prod/ReadOnly -- aws s3 ls
+  hallpass console prod/ReadOnly
   hallpass config check --config /etc/hallpass/hallpass.toml
   hallpass serve --migrate --config /etc/hallpass/hallpass.toml
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
@@ -56,6 +77,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Login(login::Args),
+    Logout(logout::Args),
+    Whoami(whoami::Args),
+    Roles(roles::Args),
+    Creds(creds::Args),
+    Exec(exec::Args),
+    Console(console::Args),
+    Agent(agent::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Serve(serve::Args),
@@ -64,21 +93,58 @@ enum Command {
     Allowlist(allowlist::Args),
     Audit(audit::Args),
     Template(template::Args),
+    Completion(completion::Args),
 }
 
-/// Reads the arguments of this process, does what they say, and reports a failure on stderr.
-pub async fn run() -> ExitCode {
+impl Command {
+    /// A service has all cores to itself; whoever waits for a command wants it to begin.
+    fn runtime(&self) -> io::Result<Runtime> {
+        match self {
+            #[cfg(feature = "demo")]
+            Self::Demo(_) => many_threads(),
+            Self::Serve(_) => many_threads(),
+            _ => Builder::new_current_thread().enable_all().build(),
+        }
+    }
+
+    async fn run(self, config: Option<&Path>) -> anyhow::Result<()> {
+        match self {
+            #[cfg(feature = "demo")]
+            Self::Demo(args) => args.run().await,
+            Self::Serve(args) => args.run(config).await,
+            Self::Migrate(args) => args.run(config).await,
+            Self::Config(args) => args.run(config).await,
+            Self::Allowlist(args) => args.run(config).await,
+            Self::Audit(args) => args.run(config).await,
+            Self::Template(args) => args.run(config).await,
+            Self::Login(args) => args.run().await,
+            Self::Logout(args) => args.run().await,
+            Self::Whoami(args) => args.run().await,
+            Self::Roles(args) => args.run().await,
+            Self::Creds(args) => args.run().await,
+            Self::Exec(args) => args.run().await,
+            Self::Console(args) => args.run().await,
+            Self::Agent(args) => args.run().await,
+            Self::Completion(args) => args.run(),
+        }
+    }
+}
+
+/// Half of the cores answer requests. The others are the database's thread's and the kernel's: with more workers the
+/// runtime wakes one for what another has at hand, and an issuance costs a tenth more.
+fn many_threads() -> io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()
+}
+
+/// Reads the arguments of this process, does what they say, and reports a failure on stderr. Where a shell asks for
+/// completions, prints these.
+pub fn run() -> ExitCode {
+    CompleteEnv::with_factory(Hallpass::command).var(completion::VARIABLE).complete();
     let Hallpass { config, command } = Hallpass::parse();
-    let config = config.as_deref();
-    let done = match command {
-        #[cfg(feature = "demo")]
-        Command::Demo(args) => args.run().await,
-        Command::Serve(args) => args.run(config).await,
-        Command::Migrate(args) => args.run(config).await,
-        Command::Config(args) => args.run(config).await,
-        Command::Allowlist(args) => args.run(config).await,
-        Command::Audit(args) => args.run(config).await,
-        Command::Template(args) => args.run(config).await,
+    let done = match command.runtime() {
+        Ok(runtime) => runtime.block_on(command.run(config.as_deref())),
+        Err(error) => Err(error.into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,6 +168,12 @@ fn warn(warning: &str) {
     eprintln!("warning: {warning}");
 }
 
+/// Tells a person something beside the output.
+#[expect(clippy::print_stderr, reason = "what is piped on must stay clean")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let broken = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
     error.chain().filter_map(|cause| cause.downcast_ref()).any(broken)
@@ -116,15 +188,11 @@ fn said(error: &anyhow::Error) -> String {
     })
 }
 
-/// Logs to stderr, as JSON where that is no terminal; `RUST_LOG` sets what is logged.
+/// Logs to stderr, as JSON where that is no terminal; `RUST_LOG` sets what is logged. The first call counts.
 fn start_log(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if io::stderr().is_terminal() {
-        log.init();
-    } else {
-        log.json().flatten_event(true).init();
-    }
+    let _ = if io::stderr().is_terminal() { log.try_init() } else { log.json().flatten_event(true).try_init() };
 }
 
 /// Ends at SIGTERM or SIGINT; neither ends the process by itself from now on.
@@ -140,7 +208,12 @@ fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
 
 /// Who works at this machine, for the record.
 fn os_user() -> String {
-    whoami::username().unwrap_or_else(|_| "unknown".to_owned())
+    ::whoami::username().unwrap_or_else(|_| "unknown".to_owned())
+}
+
+/// What others say, on one line and without what a terminal would obey.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Prints to stdout. Not `println!`, which panics where the reader of a pipe has gone.
@@ -153,7 +226,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::{CommandFactory, error::ErrorKind};
+    use clap::error::ErrorKind;
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -182,7 +255,7 @@ mod tests {
             }
             let joined = written.replace("\\\n", " ");
             for line in joined.lines().filter(|line| line.starts_with("  hallpass ")) {
-                let words = line.split_whitespace().take_while(|word| !word.starts_with('>'));
+                let words = line.split_whitespace().take_while(|word| !word.starts_with(['>', '|']));
                 Hallpass::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
                 examples += 1;
             }

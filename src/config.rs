@@ -11,6 +11,7 @@ mod address;
 mod database;
 mod environment;
 mod issuer;
+mod login;
 mod portal;
 mod report;
 mod rules;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use database::DatabaseUrl;
 pub use environment::environment;
+pub use login::Login;
 pub use portal::Portal;
 pub use report::{ConfigError, PlacedFault};
 
@@ -62,6 +64,9 @@ pub struct Config {
     /// Whose JWTs are accepted; at least one, each with its own name, address and prefix.
     #[deserr(from(Vec<IssuerTable>) = issuer::from_tables)]
     pub issuers: Vec<IssuerConfig>,
+    /// How people sign in on the command line; nobody does where it is absent.
+    #[deserr(default)]
+    pub login: Option<Login>,
     /// The pages for people; none without.
     #[deserr(default)]
     pub portal: Option<Portal>,
@@ -128,6 +133,9 @@ pub struct Aws {
     /// The region whose STS endpoint is asked, `eu-west-1`. By default what `AWS_REGION` or `AWS_DEFAULT_REGION` says.
     #[deserr(try_from(&String) = address::parse_region -> Invalid, missing_field_error = no_region)]
     pub region: String,
+    /// Where console sign-in tokens are had: an origin. By default that of the region's partition, where it is known.
+    #[deserr(try_from(Option<String>) = address::parse_signin -> Invalid, default)]
+    pub signin_url: Option<String>,
 }
 
 /// `[access]`.

@@ -27,6 +27,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(document::frame())
         .routes(routes!(api::credentials::issue))
+        .routes(routes!(api::console::sign_in))
+        .routes(routes!(api::container::hand_out))
         .routes(routes!(api::explain::explain))
         .routes(routes!(api::me::roles))
         .routes(routes!(api::me::whoami))
@@ -40,6 +42,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(api::audit::events))
         .routes(routes!(api::audit::export))
         .routes(routes!(api::audit::heads))
+        .routes(routes!(api::login::login))
         .routes(routes!(api::health::healthz))
         .routes(routes!(api::health::readyz))
         .routes(routes!(document::show))

@@ -202,17 +202,37 @@ impl Verified {
 /// No header, or another scheme: [`AuthFault::Unauthenticated`]. More than one header, or anything beside one token:
 /// [`AuthFault::Invalid`], since a proxy in front may have looked at another one.
 pub fn bearer_token<'h>(authorization: impl IntoIterator<Item = &'h [u8]>) -> Result<&'h str, AuthError> {
+    let text = one_header(authorization)?;
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(AuthFault::Unauthenticated.into());
+    }
+    one_token(token)
+}
+
+/// The token of an `Authorization` header that is nothing but the token, as the container-credentials protocol has it; one
+/// with `Bearer ` before it does as well. Otherwise as [`bearer_token`].
+pub fn verbatim_token<'h>(authorization: impl IntoIterator<Item = &'h [u8]>) -> Result<&'h str, AuthError> {
+    let text = one_header(authorization)?;
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => one_token(token),
+        Some(_) => Err(AuthFault::Unauthenticated.into()),
+        None if text.eq_ignore_ascii_case("bearer") => one_token(""),
+        None => one_token(text),
+    }
+}
+
+fn one_header<'h>(authorization: impl IntoIterator<Item = &'h [u8]>) -> Result<&'h str, AuthError> {
     let mut headers = authorization.into_iter();
     let header = headers.next().ok_or(AuthFault::Unauthenticated)?;
     if headers.next().is_some() {
         return Err(AuthFault::Invalid("there is more than one Authorization header").into());
     }
-    let text = std::str::from_utf8(header).map_err(|_| AuthFault::Invalid("the Authorization header is not text"))?;
-    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(AuthFault::Unauthenticated.into());
-    }
-    let token = token.trim_matches(' ');
+    std::str::from_utf8(header).map_err(|_| AuthFault::Invalid("the Authorization header is not text").into())
+}
+
+fn one_token(text: &str) -> Result<&str, AuthError> {
+    let token = text.trim_matches(' ');
     let token_char = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
     if token.is_empty() || !token.bytes().all(token_char) {
         return Err(AuthFault::Invalid("the Authorization header does not hold one bearer token").into());

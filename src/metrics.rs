@@ -7,7 +7,7 @@
 mod label;
 mod measure;
 
-pub use label::{AuthCode, Class, Full, IssueCode, Limited, Outcome, Route, StsFault};
+pub use label::{AuthCode, Class, ConsoleFault, Full, IssueCode, Limited, Outcome, Route, StsFault};
 pub use measure::Held;
 
 use crate::{
@@ -49,6 +49,8 @@ struct All {
     reads: Histogram,
     sts_calls: Histogram,
     sts_errors: Each<StsFault, Counter>,
+    sign_ins: Histogram,
+    sign_in_errors: Each<ConsoleFault, Counter>,
     commits: Histogram,
     commit_errors: Counter,
     rows: Histogram,
@@ -72,6 +74,8 @@ impl Metrics {
             reads: Histogram::default(),
             sts_calls: Histogram::default(),
             sts_errors: Each::default(),
+            sign_ins: Histogram::default(),
+            sign_in_errors: Each::default(),
             commits: Histogram::default(),
             commit_errors: Counter::default(),
             rows: Histogram::of_rows(),
@@ -126,6 +130,11 @@ impl Metrics {
         self.all.issuances.at(Outcome::Issued).inc();
     }
 
+    /// A request for credentials was answered with those of an issuance before.
+    pub fn shared(&self) {
+        self.all.issuances.at(Outcome::Shared).inc();
+    }
+
     /// A request for credentials has ended without any.
     pub fn not_issued(&self, outcome: Outcome, code: IssueCode) {
         self.all.issuances.at(outcome).inc();
@@ -147,6 +156,14 @@ impl Metrics {
         self.all.sts_calls.took(took);
         if let Some(fault) = fault {
             self.all.sts_errors.at(fault).inc();
+        }
+    }
+
+    /// The sign-in service was asked for a console token.
+    pub fn sign_in_called(&self, took: Duration, fault: Option<ConsoleFault>) {
+        self.all.sign_ins.took(took);
+        if let Some(fault) = fault {
+            self.all.sign_in_errors.at(fault).inc();
         }
     }
 
@@ -189,6 +206,7 @@ impl All {
             &self.reads,
         );
         time("sts_call_duration", "Time of an AssumeRole call, with all its attempts", &self.sts_calls);
+        time("signin_call_duration", "Time of a call to the sign-in service for a console token", &self.sign_ins);
         time("audit_commit_duration", "Time of a commit to the audit, from its first statement on", &self.commits);
         registry.register_with_unit(
             "http_request_duration",
@@ -226,6 +244,11 @@ impl All {
             self.issuance_errors.clone(),
         );
         registry.register("sts_errors", "AssumeRole calls without credentials, by kind", self.sts_errors.clone());
+        registry.register(
+            "signin_errors",
+            "Calls to the sign-in service without a token, by kind",
+            self.sign_in_errors.clone(),
+        );
         registry.register("audit_commit_errors", "Commits to the audit that failed", self.commit_errors.clone());
         registry.register("audit_commit_rows", "Rows in one commit to the audit", self.rows.clone());
         registry.register("audit_queue_depth", "Events that wait for a commit", self.queue.clone());

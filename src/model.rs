@@ -4,8 +4,10 @@
 //! database, no HTTP and no AWS SDK; reads neither the clock nor a source of randomness.
 
 mod account;
+mod address;
 mod digest;
 mod grant;
+mod login;
 mod net;
 mod policy;
 mod portal;
@@ -17,8 +19,10 @@ mod time;
 mod token;
 
 pub use account::{Account, AccountId, Alias, ExternalId, Partition, Tags};
+pub use address::parse_address;
 pub use digest::{base32, sha256};
 pub use grant::{Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Origin};
+pub use login::{LoginClient, LoginToken};
 pub use net::IpNet;
 pub use policy::{PolicyError, SessionPolicy};
 pub use portal::{PortalSession, PortalSessionId};

@@ -87,6 +87,28 @@ impl Receipt {
     }
 }
 
+/// Proof that a `credentials.shared` row of one issuance is on disk: it releases that issuance's credentials once more, where
+/// a [`Receipt`] has released them before. One for each time.
+///
+/// Only this room can make one:
+///
+/// ```compile_fail
+/// let id: hallpass::model::IssuanceId = "019b7ca9-8c88-7000-8000-000000000002".parse().unwrap();
+/// let forged = hallpass::recorder::SharedReceipt { issuance: id };
+/// ```
+#[derive(Debug)]
+pub struct SharedReceipt {
+    issuance: IssuanceId,
+}
+
+impl SharedReceipt {
+    /// Whose row is on disk.
+    #[must_use]
+    pub fn issuance(&self) -> IssuanceId {
+        self.issuance
+    }
+}
+
 /// Why something was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -109,8 +131,8 @@ pub enum RecordError {
 enum Basis {
     /// Nothing.
     Alone,
-    /// An intent: the allowlist must still be at the revision decided on.
-    Decision { revision: u64, issuance: IssuanceId },
+    /// A permit: the allowlist must still be at the revision decided on. With the issuance whose intent it is, if any.
+    Decision { revision: u64, intent: Option<IssuanceId> },
     /// An outcome: its intent must still be awaited.
     Intent(IssuanceId),
     /// A change, made in the same transaction.
@@ -173,7 +195,13 @@ impl Recorder {
 
     /// Records the intent to call AssumeRole, decided on at this revision of the allowlist.
     pub async fn intend(&self, event: Event, issuance: IssuanceId, revision: u64) -> Result<Intent, RecordError> {
-        self.write(event, Basis::Decision { revision, issuance }).await.map(|_| Intent { issuance })
+        self.write(event, Basis::Decision { revision, intent: Some(issuance) }).await.map(|_| Intent { issuance })
+    }
+
+    /// Records that credentials of an issuance before go out once more, decided on at this revision of the allowlist. The
+    /// receipt does that.
+    pub async fn share(&self, event: Event, issuance: IssuanceId, revision: u64) -> Result<SharedReceipt, RecordError> {
+        self.write(event, Basis::Decision { revision, intent: None }).await.map(|_| SharedReceipt { issuance })
     }
 
     /// Records that the credentials of this intent are released. The receipt does that.

@@ -1,4 +1,4 @@
-//! AWS STS: AssumeRole, who the broker itself is, and the credentials that must not leave without a receipt.
+//! AWS STS: AssumeRole, who the broker itself is, console sign-in, and what must not leave without a receipt.
 //!
 //! Wraps `aws_sdk_sts::Client`. Must never decide who may do what: it is told the role, and asks for proof
 //! ([`Intent`]) that the audit knows of it.
@@ -8,10 +8,14 @@ mod gate;
 #[cfg(feature = "demo")]
 mod local;
 mod minted;
+mod signin;
+mod web_identity;
 
 pub use error::{Missing, StsError, StsProblem};
 pub use gate::{NoTurn, Pace, Turn};
-pub use minted::{Facts, Minted, Released, WrongReceipt};
+pub use minted::{Facts, Locked, Minted, MintedLink, Released, ReleasedLink, WrongReceipt};
+pub use signin::{ConsoleError, ConsoleProblem, ConsoleSignIn, Destination};
+pub use web_identity::web_identity_token;
 
 use crate::{
     clock::Clock,
@@ -88,6 +92,7 @@ pub struct Sts {
     partition: Partition,
     identity: Arc<ArcSwapOption<BrokerIdentity>>,
     gate: Arc<Gate>,
+    sign_in: Option<ConsoleSignIn>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -111,13 +116,20 @@ impl Sts {
     pub fn new(client: aws_sdk_sts::Client, region: &str, clock: Clock) -> Self {
         let gate = Arc::new(Gate::new(Pace::default(), clock.clone()));
         let metrics = Metrics::new(&clock, []);
-        Self { client, partition: Partition::of_region(region), identity: Arc::default(), gate, clock, metrics }
+        let partition = Partition::of_region(region);
+        Self { client, partition, identity: Arc::default(), gate, sign_in: None, clock, metrics }
     }
 
     /// The same, with its calls measured there.
     #[must_use]
     pub fn measured_by(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// With this sign-in service beside it.
+    #[must_use]
+    pub fn signing_in_at(self, sign_in: Option<ConsoleSignIn>) -> Self {
+        Self { sign_in, ..self }
     }
 
     /// Asks no more than this.
@@ -199,6 +211,25 @@ impl Sts {
         };
         self.metrics.sts_called(took, minted.as_ref().err().map(|error| error.problem.kind()));
         minted
+    }
+
+    /// The sign-in service, where one is known.
+    pub fn sign_in(&self) -> Result<&ConsoleSignIn, ConsoleError> {
+        self.sign_in.as_ref().ok_or_else(|| ConsoleProblem::Unknown.into())
+    }
+
+    /// Turns credentials in for a console link, which stays locked up until a receipt for the same issuance releases it.
+    pub async fn link(
+        &self,
+        minted: Minted,
+        granted: Option<SessionDuration>,
+        destination: &Destination,
+        patience: Duration,
+    ) -> Result<MintedLink, ConsoleError> {
+        let began = Instant::now();
+        let link = minted.link(self.sign_in()?, granted, destination, patience, &self.clock).await;
+        self.metrics.sign_in_called(began.elapsed(), link.as_ref().err().map(|error| error.problem.kind()));
+        link
     }
 }
 

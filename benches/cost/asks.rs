@@ -1,7 +1,7 @@
 //! Who asks for what.
 
 use crate::{
-    http::{Requests, post},
+    http::{Requests, get, post},
     issuer::Issuer,
 };
 use serde_json::json;
@@ -43,6 +43,16 @@ pub(crate) fn usual(issuer: &Issuer) -> Arc<Requests> {
     Arc::new((0..WARM_UP).map(|n| request(&tokens[n % CALLERS], n % CALLERS, n / CALLERS)).collect())
 }
 
+/// The same callers with the same roles, by the protocol that SDKs speak.
+pub(crate) fn container(issuer: &Issuer) -> Arc<Requests> {
+    let tokens: Vec<_> = (0..CALLERS).map(|c| token(issuer, &format!("caller-{c}"), c)).collect();
+    let request = |n| {
+        let (caller, role) = (n % CALLERS, n / CALLERS);
+        get(&format!("/v1/container/{}", role_of(caller, role)), &tokens[caller])
+    };
+    Arc::new((0..WARM_UP).map(request).collect())
+}
+
 /// Callers whom no cache knows.
 pub(crate) fn never_seen(issuer: &Issuer, name: &str, callers: usize) -> Arc<Requests> {
     Arc::new((0..callers).map(|c| request(&token(issuer, &format!("{name}-{c}"), c), c, c)).collect())
@@ -54,8 +64,11 @@ fn token(issuer: &Issuer, name: &str, caller: usize) -> String {
 }
 
 fn request(token: &str, caller: usize, role: usize) -> hyper::Request<http_body_util::Full<hyper::body::Bytes>> {
-    let account = (caller + role % ROLES_OF_A_CALLER) % ACCOUNTS;
-    let role = format!("a{account}/role-{}", (caller + role) % ROLES);
-    let body = json!({"role": role, "reason": "INC-4711: the shop is down"});
+    let body = json!({"role": role_of(caller, role), "reason": "INC-4711: the shop is down"});
     post("/v1/credentials", token, body.to_string())
+}
+
+fn role_of(caller: usize, role: usize) -> String {
+    let account = (caller + role % ROLES_OF_A_CALLER) % ACCOUNTS;
+    format!("a{account}/role-{}", (caller + role) % ROLES)
 }

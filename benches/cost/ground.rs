@@ -157,4 +157,14 @@ impl Sql {
         assert_eq!(rows, HashSet::<String>::len(&ids), "an issuance is on record twice");
         ids
     }
+
+    /// How many hand-outs are on record.
+    pub(crate) async fn hand_outs(&mut self) -> usize {
+        const COUNT: &str = "SELECT COUNT(*) FROM audit_events WHERE kind = 'credentials.shared'";
+        let count: i64 = match self {
+            Self::Sqlite(connection) => sqlx::query_scalar(COUNT).fetch_one(connection).await.unwrap(),
+            Self::Postgres(connection) => sqlx::query_scalar(COUNT).fetch_one(connection).await.unwrap(),
+        };
+        usize::try_from(count).unwrap()
+    }
 }

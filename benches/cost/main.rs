@@ -24,6 +24,7 @@ mod profile;
 mod replicas;
 mod report;
 mod service;
+mod shared;
 mod start;
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../../tests/it/support/sts.rs"]
@@ -44,6 +45,8 @@ enum Role {
     Sts,
     /// axum answering a constant.
     Constant,
+    /// axum answering this behind the check of the caller: the service's configuration, and the answer.
+    Verified { config: PathBuf, answer: String },
     /// The SDK alone: how, and how many calls.
     Bare { load: Load, calls: usize },
 }
@@ -67,6 +70,9 @@ struct Measure {
     /// Its folder.
     #[arg(long)]
     cluster: Option<PathBuf>,
+    /// Profile callers whom no cache knows.
+    #[arg(long)]
+    never_seen: bool,
     /// Where a profile goes.
     #[arg(long, default_value = ".")]
     data: PathBuf,
@@ -94,6 +100,7 @@ fn at_least_a_hundred(text: &str) -> Result<usize, String> {
 enum Part {
     Cpu,
     Latency,
+    Shared,
     Replicas,
     Grants,
     Memory,
@@ -123,6 +130,7 @@ fn main() {
             Role::Measure(measure) => measure.run().await,
             Role::Sts => announce(&floor::simulate_sts().await).await,
             Role::Constant => announce(&floor::answer_a_constant().await).await,
+            Role::Verified { config, answer } => announce(&shared::answer_the_verified(&config, answer).await).await,
             Role::Bare { load, calls } => say(&serde_json::to_string(&floor::call_barely(load, calls).await).unwrap()),
         }
     });
@@ -136,7 +144,7 @@ async fn announce(address: &str) {
 
 impl Measure {
     async fn run(self) {
-        let Self { parts, scale, on, folder, postgres, cluster, data } = self;
+        let Self { parts, scale, on, folder, postgres, cluster, never_seen, data } = self;
         let postgres = postgres.as_deref().zip(cluster.as_deref()).filter(|_| on != Some(Kind::Sqlite));
         let ground = Ground::prepare(&folder, on != Some(Kind::Postgres), postgres).await;
         let wanted = |part| parts.contains(&part) || (parts.is_empty() && part != Part::Profile);
@@ -147,6 +155,9 @@ impl Measure {
         }
         if wanted(Part::Latency) {
             latency::measure(&ground, &scale, &mut verdicts).await;
+        }
+        if wanted(Part::Shared) {
+            shared::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Replicas) {
             replicas::measure(&ground, &scale, &mut verdicts).await;
@@ -161,7 +172,7 @@ impl Measure {
             start::measure(&ground, &scale, &mut verdicts).await;
         }
         if wanted(Part::Profile) {
-            profile::measure(&ground, &scale, &data).await;
+            profile::measure(&ground, &scale, never_seen, &data).await;
         }
         verdicts.close();
     }

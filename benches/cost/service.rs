@@ -15,6 +15,7 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -79,9 +80,13 @@ impl Site {
         databases.map(|database| Self::prepare(ground, database, &asks::allowlist())).collect()
     }
 
+    pub(crate) fn config(&self) -> PathBuf {
+        self.database.folder.join("hallpass.toml")
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = hallpass(&self.sts, arguments);
-        command.arg("--config").arg(self.database.folder.join("hallpass.toml"));
+        command.arg("--config").arg(self.config());
         command
     }
 
@@ -154,13 +159,22 @@ impl Site {
         let lost: Vec<_> = self.answered.difference(&recorded).collect();
         assert!(lost.is_empty(), "{} issuances are lost, such as {}", lost.len(), lost[0]);
         assert_eq!(recorded.len(), self.answered.len(), "issuances on record, and those that were answered");
+        self.say_verified(&format!("{} issuances", recorded.len()));
+    }
+
+    /// Likewise, for a replica whose every answer was a hand-out, of which the first for its session was an issuance.
+    pub(crate) async fn verify_hand_outs(self, service: Service, answers: usize) {
+        drop(service);
+        let mut sql = Sql::connect(&self.database).await;
+        let (issued, shared) = (sql.issuances().await.len(), sql.hand_outs().await);
+        assert!(issued + shared >= answers, "{answers} answers, {issued} issued and {shared} shared on record");
+        self.say_verified(&format!("{issued} issuances and {shared} hand-outs"));
+    }
+
+    fn say_verified(&self, what: &str) {
         let said = self.run(&["audit", "verify"]);
-        say(&format!(
-            "{}, after kill -9: {} issuances, each on record; audit verify: {}",
-            self.database.kind(),
-            recorded.len(),
-            said.lines().next().unwrap_or_default(),
-        ));
+        let said = said.lines().next().unwrap_or_default();
+        say(&format!("{}, after kill -9: {what}, each on record; audit verify: {said}", self.database.kind()));
     }
 }
 

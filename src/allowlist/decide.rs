@@ -62,7 +62,7 @@ impl Asker {
 }
 
 /// What is asked, beside the role.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ask {
     /// How long; an hour, or less, where nothing is asked.
     pub duration: Option<SessionDuration>,
@@ -210,10 +210,18 @@ pub fn decide(c: &Candidates, asker: &Asker, ask: &Ask, chained: bool, now: Time
     }
 }
 
+/// Whether the asker still has this grant for the role, wherever they ask from and whatever: it is there and not over, and
+/// no block is in force.
+pub fn still_has(c: &Candidates, asker: &Asker, grant: &GrantId, now: Time) -> bool {
+    let case = Case { c, asker, ask: &NOTHING, chained: false, now };
+    case.blocks().next().is_none() && case.own().any(|own| own.id == *grant && !case.is_expired(own))
+}
+
+static NOTHING: Ask = Ask { duration: None, reason: None, session_policy: None, grant_id: None };
+
 /// The grants through which the asker could have the role now, in the order in which they would be taken: none where a
 /// block is in force, or where the asker's API token is bound to other roles.
 pub fn offers<'a>(c: &'a Candidates, asker: &'a Asker, chained: bool, now: Time) -> Vec<Offer<'a>> {
-    static NOTHING: Ask = Ask { duration: None, reason: None, session_policy: None, grant_id: None };
     let case = Case { c, asker, ask: &NOTHING, chained, now };
     if case.is_refused() {
         return Vec::new();

@@ -83,6 +83,12 @@ impl Kind {
         Self::AuditExported,
     ];
 
+    /// Whether something that opens a role goes out with this event.
+    #[must_use]
+    pub const fn releases(self) -> bool {
+        matches!(self, Self::CredentialsIssued | Self::CredentialsShared | Self::ConsoleIssued)
+    }
+
     /// As the record and the `kind` filter have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -120,7 +126,7 @@ impl Serialize for Kind {
 }
 
 /// How a caller was made out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
     /// A bearer JWT.

@@ -2,7 +2,7 @@ use crate::{
     allowlist::Refusal,
     metrics::IssueCode,
     store::StoreError,
-    sts::{NoTurn, StsError, StsProblem},
+    sts::{ConsoleError, ConsoleProblem, NoTurn, StsError, StsProblem},
 };
 
 /// Why no credentials were issued. Whatever was minted has been dropped.
@@ -14,6 +14,9 @@ pub enum IssueError {
     /// STS says no, or nothing that makes sense.
     #[error(transparent)]
     Sts(StsError),
+    /// The sign-in service gave no link.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
     /// STS was not asked: it is asked as much as it may be.
     #[error("STS was not asked: {0}")]
     NoTurn(NoTurn),
@@ -32,9 +35,9 @@ pub enum IssueError {
     /// The allowlist could not be read.
     #[error("the allowlist cannot be read")]
     Store(#[from] StoreError),
-    /// The allowlist changed between decision and intent; decided again, and not seen outside.
+    /// The allowlist changed to this revision between decision and row; decided again, and not seen outside.
     #[error("the allowlist changed")]
-    Stale,
+    Stale(u64),
     /// The allowlist changed at every try.
     #[error("the allowlist keeps changing")]
     Busy,
@@ -74,12 +77,17 @@ impl IssueError {
                 StsProblem::Throttled => IssueCode::StsThrottled,
                 StsProblem::Unavailable(_) => IssueCode::StsUnavailable,
             },
+            Self::Console(error) => match error.problem {
+                ConsoleProblem::Refused(_) => IssueCode::StsRefused,
+                ConsoleProblem::Throttled => IssueCode::StsThrottled,
+                ConsoleProblem::Unavailable(_) | ConsoleProblem::Unknown => IssueCode::StsUnavailable,
+            },
             Self::NoTurn(_) => IssueCode::StsThrottled,
             Self::PolicyMalformed(_) => IssueCode::InvalidRequest,
             Self::PolicyTooLarge(_) => IssueCode::SessionPolicyTooLarge,
             Self::NoIdentity | Self::Broken => IssueCode::StsUnavailable,
             Self::AuditUnavailable => IssueCode::AuditUnavailable,
-            Self::Store(_) | Self::Stale | Self::Busy => IssueCode::StoreUnavailable,
+            Self::Store(_) | Self::Stale(_) | Self::Busy => IssueCode::StoreUnavailable,
         }
     }
 

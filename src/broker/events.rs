@@ -1,6 +1,9 @@
 //! What the broker puts on record, step by step.
 
-use super::{IssueError, Request};
+use super::{
+    IssueError, Request,
+    shelf::{Entitled, Session},
+};
 use crate::{
     allowlist::{Candidates, Limit, Permit, Refusal},
     audit::{Actor, Event, Kind},
@@ -9,7 +12,7 @@ use crate::{
         AccountRef, IssuanceId, Partition, RoleArn, RoleRef, SessionDuration, SessionName, SessionPolicy,
         SourceIdentity, Tags,
     },
-    sts::{Facts, NoTurn},
+    sts::{Facts, MintedLink, NoTurn},
 };
 
 /// One issuance, all that is known before the call.
@@ -109,6 +112,22 @@ pub(super) fn issued(clock: &Clock, requested: Event, facts: &Facts) -> Event {
     event
 }
 
+/// A console link is released with this row: until when a session can last that is begun with it.
+pub(super) fn link_issued(clock: &Clock, requested: Event, link: &MintedLink) -> Event {
+    let mut event = issued(clock, requested, link.facts());
+    event.kind = Kind::ConsoleIssued;
+    event.expires_at = Some(link.expires_at());
+    event
+}
+
+/// The session was minted, and no link could be had for it. What is known of the session stays known.
+pub(super) fn link_failed(clock: &Clock, requested: Event, facts: &Facts, failure: &IssueError) -> Event {
+    let known = issued(clock, requested, facts);
+    let mut event = failed(clock, known, failure);
+    event.detail.insert("problem".to_owned(), failure.to_string().into());
+    event
+}
+
 /// The call brought nothing that could be released.
 pub(super) fn failed(clock: &Clock, requested: Event, failure: &IssueError) -> Event {
     let mut event = follows(clock, Kind::CredentialsFailed, requested);
@@ -128,6 +147,53 @@ pub(super) fn held_back(clock: &Clock, requested: Event, reason: NoTurn) -> Even
     event.attempts = Some(0);
     event.detail.insert("problem".to_owned(), reason.to_string().into());
     (event.issuance_id, event.session_name, event.source_identity) = (None, None, None);
+    event
+}
+
+/// Credentials of an issuance before go out once more: this hand-out's asker, decision and request, that issuance's session.
+pub(super) fn shared(clock: &Clock, actor: &Actor, request: &Request, entitled: &Entitled, session: &Session) -> Event {
+    let mut event = entitled_to(clock, Kind::CredentialsShared, actor, request, entitled);
+    let (facts, issuance) = (session.credentials.facts(), session.credentials.issuance());
+    (event.issuance_id, event.shared_from) = (Some(issuance), Some(issuance));
+    event.session_name = Some(session.name.clone());
+    event.duration_seconds = Some(session.of.permit.duration.seconds());
+    event.clamped_by = session.of.permit.clamped_by.map(Limit::as_str);
+    event.expires_at = Some(facts.expires_at);
+    event.access_key_id = Some(facts.access_key_id.clone());
+    event.assumed_role_id = Some(facts.assumed_role_id.clone());
+    event.sts_request_id.clone_from(&facts.request_id);
+    event
+}
+
+/// STS was not asked for this one: it had failed another a moment before, or while this one waited.
+pub(super) fn failed_along(
+    clock: &Clock,
+    actor: &Actor,
+    request: &Request,
+    entitled: &Entitled,
+    failure: &IssueError,
+) -> Event {
+    let mut event = entitled_to(clock, Kind::CredentialsFailed, actor, request, entitled);
+    event.source_identity = None;
+    event.code = Some(failure.code());
+    event.attempts = Some(0);
+    event.detail.insert("problem".to_owned(), failure.to_string().into());
+    event
+}
+
+fn entitled_to(clock: &Clock, kind: Kind, actor: &Actor, request: &Request, entitled: &Entitled) -> Event {
+    let Entitled { key, terms, permit, revision, .. } = entitled;
+    let mut event = begun(clock, kind, actor, request);
+    event.account_id = Some(key.role.account.clone());
+    event.role_arn = Some(key.role.clone());
+    event.source_identity.clone_from(&terms.source_identity);
+    event.session_tags = terms.session_tags.clone();
+    event.grant_id = Some(permit.grant_id.clone());
+    event.via = Some(permit.via.clone());
+    event.allowlist_revision = Some(*revision);
+    event.duration_seconds = Some(permit.duration.seconds());
+    event.clamped_by = permit.clamped_by.map(Limit::as_str);
+    event.session_policy_sha256 = permit.session_policy.as_ref().map(SessionPolicy::sha256_hex);
     event
 }
 

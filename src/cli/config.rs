@@ -50,6 +50,9 @@ fn summary(config: &Config) -> String {
         line("migrations", owner.to_string());
     }
     line("region", config.aws.region.clone());
+    if let Some(signin) = &config.aws.signin_url {
+        line("sign-in", signin.clone());
+    }
     line("audit key", config.audit.signing_key_file.display().to_string());
     for issuer in &config.issuers {
         let kind = match &issuer.kind {
@@ -58,6 +61,9 @@ fn summary(config: &Config) -> String {
             IssuerKind::Workload => "workload".to_owned(),
         };
         line("issuer", format!("{} ({kind}), {}", issuer.name, issuer.issuer));
+    }
+    if let Some(login) = &config.login {
+        line("login", format!("{}, as {}", login.issuer, login.client_id));
     }
     lines.extend(config.hints().iter().map(|hint| format!("note: {hint}")));
     lines.join("\n")
@@ -82,9 +88,11 @@ mod tests {
           database   PostgreSQL, db/hallpass
           migrations PostgreSQL, db.example.com/hallpass
           region     eu-west-1
+          sign-in    https://signin.aws.amazon.com
           audit key  audit.key
           issuer     corp (people, no prefix), https://login.example.com
           issuer     github (workload), https://token.actions.githubusercontent.com
+          login      corp, as hallpass-cli
         note: access.admins is empty: nobody can change the allowlist through the API
         ");
     }

@@ -1,4 +1,4 @@
-use crate::{model::Invalid, outward::parse_address};
+use crate::model::{Invalid, parse_address};
 use std::net::{IpAddr, SocketAddr};
 
 /// Only this machine reaches it; `::ffff:127.0.0.1` is 127.0.0.1.
@@ -23,6 +23,11 @@ pub(super) fn parse_origin(text: &str) -> Result<String, Invalid> {
         .filter(|url| url.path() == "/" && url.query().is_none())
         .map(|url| url.origin().ascii_serialization())
         .ok_or(Invalid::new("an origin without a path: https://<host>, or http:// on loopback"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+pub(super) fn parse_signin(text: Option<String>) -> Result<Option<String>, Invalid> {
+    text.as_deref().map(parse_origin).transpose()
 }
 
 /// An issuer's identifier as its tokens say it, byte for byte: OpenID Connect Discovery 1.0, §3, has no query and no

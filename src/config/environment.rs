@@ -13,7 +13,7 @@ enum Form {
 }
 
 /// Every key that a variable can set: all outside `[[issuers]]`.
-const KEYS: [(&str, Form); 23] = [
+const KEYS: [(&str, Form); 32] = [
     ("/server/listen", Form::Text),
     ("/server/public_url", Form::Text),
     ("/server/trusted_proxies", Form::List),
@@ -24,10 +24,19 @@ const KEYS: [(&str, Form); 23] = [
     ("/database/url", Form::Text),
     ("/database/migrate_url", Form::Text),
     ("/aws/region", Form::Text),
+    ("/aws/signin_url", Form::Text),
     ("/access/admins", Form::List),
     ("/access/auditors", Form::List),
     ("/access/appliers", Form::List),
     ("/access/token_creators", Form::List),
+    ("/login/issuer", Form::Text),
+    ("/login/client_id", Form::Text),
+    ("/login/token", Form::Text),
+    ("/login/scopes", Form::List),
+    ("/login/prompt", Form::Text),
+    ("/login/resource", Form::Text),
+    ("/login/redirect_port", Form::Number),
+    ("/login/public_client_secret", Form::Text),
     ("/portal/issuer", Form::Text),
     ("/portal/client_id", Form::Text),
     ("/portal/client_secret_file", Form::Text),
@@ -135,7 +144,7 @@ mod tests {
     /// The reader names the keys it knows when it meets one that it does not.
     #[test]
     fn every_key_outside_issuers_has_its_variable() {
-        let sections = ["database", "aws", "access", "portal", "audit", "limits"];
+        let sections = ["database", "aws", "access", "login", "portal", "audit", "limits"];
         let mut document: Value = sections.map(|name| (name.to_owned(), json!({"x": 1}))).into_iter().collect();
         document["server"] = json!({"x": 1, "tls": {"x": 1}});
         document["issuers"] = json!([]);

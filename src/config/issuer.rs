@@ -2,8 +2,8 @@ use super::address;
 use crate::{
     identity::{Algorithm, ClaimRule, IssuerConfig, IssuerKind, People, default_prefix},
     input::Faults,
-    model::{Invalid, IssuerName},
-    outward::{Url, parse_address},
+    model::{Invalid, IssuerName, parse_address},
+    outward::Url,
 };
 use deserr::Deserr;
 

@@ -23,6 +23,7 @@ pub(super) fn check(document: &Value) -> Faults {
     for list in ["admins", "auditors", "appliers", "token_creators"] {
         access(document, list, &issuers, &mut faults);
     }
+    login(document, &issuers, &mut faults);
     if document.pointer("/issuers").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         faults.push("/issuers", "at least one [[issuers]] is needed: nobody could sign in");
     }
@@ -139,6 +140,29 @@ fn access(document: &Value, list: &str, issuers: &[Issuer<'_>], faults: &mut Fau
             }
             _ => {}
         }
+    }
+}
+
+/// People sign in at an issuer of people, and get a token that it makes for an audience of ours.
+fn login(document: &Value, issuers: &[Issuer<'_>], faults: &mut Faults) {
+    let Some(name) = text_at(document, "/login/issuer").and_then(|name| IssuerName::parse(name).ok()) else { return };
+    let issuer = issuers.iter().find(|issuer| issuer.name.as_ref() == Some(&name));
+    let Some(issuer) = issuer else {
+        if issuers.iter().all(|issuer| issuer.name.is_some()) {
+            faults.push("/login/issuer", "no issuer of that name is in [[issuers]]");
+        }
+        return;
+    };
+    if issuer.kind == Some(Kind::Workload) {
+        faults.push("/login/issuer", "expected an issuer with kind = \"people\": workloads do not sign in");
+    }
+    let client = text_at(document, "/login/client_id");
+    let named = texts_at(issuer.table, "/audiences").any(|(_, audience)| Some(audience) == client);
+    if client.is_some() && !named && text_at(document, "/login/token") == Some("id") {
+        faults.push(
+            "/login/client_id",
+            "an ID token has the client's id as its audience: add it to the issuer's audiences, or set login.token = \"access\"",
+        );
     }
 }
 

@@ -2,7 +2,7 @@ mod cases;
 mod load;
 
 use super::*;
-use crate::identity;
+use crate::{identity, model::LoginToken};
 use proptest::prelude::*;
 
 const SAMPLE: &str = include_str!("../../docs/hallpass.toml");
@@ -70,7 +70,8 @@ fn the_sample_has_every_key() {
     let sample = sample.replace("# certificate =", "certificate =").replace("# key =", "key =");
     let (sample, _) = parse_toml(&sample).unwrap();
     let mut document = sample.clone();
-    let places = ["/server", "/server/tls", "/database", "/aws", "/access", "/audit", "/limits", "/issuers/0"];
+    let places =
+        ["/server", "/server/tls", "/database", "/aws", "/access", "/login", "/audit", "/limits", "/issuers/0"];
     for place in places.into_iter().chain(["/issuers/1/rules/0"]) {
         document.pointer_mut(place).and_then(Value::as_object_mut).unwrap().insert("x".to_owned(), json!(1));
     }
@@ -113,9 +114,10 @@ fn what_is_not_said_has_its_default() {
             tls: None,
         },
         database: Database { url: DatabaseUrl::Sqlite("hallpass.db".into()), migrate_url: None },
-        aws: Aws { region: "eu-west-1".to_owned() },
+        aws: Aws { region: "eu-west-1".to_owned(), signin_url: None },
         access: Access { admins: vec![], auditors: vec![], appliers: vec![], token_creators: vec![] },
         issuers: vec![corp],
+        login: None,
         portal: None,
         audit: Audit { signing_key_file: "audit.key".into() },
         limits: Limits {
@@ -191,7 +193,7 @@ prefix = "x/"
   when = {}
   group = ""
 
-[login]
+[portal]
 issuer = "corp"
 "#;
     let variables = env(&[
@@ -221,12 +223,38 @@ issuer = "corp"
     hallpass.toml:27: issuers[1].prefix: only where kind = "people"
     hallpass.toml:29: issuers[1].rules[0].when: expected at least one claim: without one every token would be in the group
     hallpass.toml:30: issuers[1].rules[0].group: expected a name of 1 to 256 characters in Unicode NFC, without control or format characters and without spaces around it
-    hallpass.toml:32: login: unknown key; known here: server, database, aws, access, issuers, portal, audit, limits
+    hallpass.toml:32: portal.client_id: required, but not there
     hallpass.toml: aws.region: required, such as eu-west-1, where AWS_REGION does not say it
     HALLPASS_ACCESS__AUDITORS[1]: expected a principal: user:<name>, group:<name> or workload:<issuer>/<subject>
     HALLPASS_ISSUERS__0__NAME: issuers are set in the file only: a variable cannot say which of them it means
-    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_SERVER__TLS__CERTIFICATE, HALLPASS_SERVER__TLS__KEY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_ACCESS__TOKEN_CREATORS, HALLPASS_PORTAL__ISSUER, HALLPASS_PORTAL__CLIENT_ID, HALLPASS_PORTAL__CLIENT_SECRET_FILE, HALLPASS_PORTAL__SESSION_IDLE, HALLPASS_PORTAL__SESSION_MAX, HALLPASS_AUDIT__SIGNING_KEY_FILE, HALLPASS_LIMITS__REQUESTS_PER_SECOND, HALLPASS_LIMITS__REQUESTS_BURST, HALLPASS_LIMITS__STS_PER_SECOND
+    HALLPASS_SERVER__LISTN: no such key; known are HALLPASS_SERVER__LISTEN, HALLPASS_SERVER__PUBLIC_URL, HALLPASS_SERVER__TRUSTED_PROXIES, HALLPASS_SERVER__BEHIND_PROXY, HALLPASS_SERVER__METRICS_LISTEN, HALLPASS_SERVER__TLS__CERTIFICATE, HALLPASS_SERVER__TLS__KEY, HALLPASS_DATABASE__URL, HALLPASS_DATABASE__MIGRATE_URL, HALLPASS_AWS__REGION, HALLPASS_AWS__SIGNIN_URL, HALLPASS_ACCESS__ADMINS, HALLPASS_ACCESS__AUDITORS, HALLPASS_ACCESS__APPLIERS, HALLPASS_ACCESS__TOKEN_CREATORS, HALLPASS_LOGIN__ISSUER, HALLPASS_LOGIN__CLIENT_ID, HALLPASS_LOGIN__TOKEN, HALLPASS_LOGIN__SCOPES, HALLPASS_LOGIN__PROMPT, HALLPASS_LOGIN__RESOURCE, HALLPASS_LOGIN__REDIRECT_PORT, HALLPASS_LOGIN__PUBLIC_CLIENT_SECRET, HALLPASS_PORTAL__ISSUER, HALLPASS_PORTAL__CLIENT_ID, HALLPASS_PORTAL__CLIENT_SECRET_FILE, HALLPASS_PORTAL__SESSION_IDLE, HALLPASS_PORTAL__SESSION_MAX, HALLPASS_AUDIT__SIGNING_KEY_FILE, HALLPASS_LIMITS__REQUESTS_PER_SECOND, HALLPASS_LIMITS__REQUESTS_BURST, HALLPASS_LIMITS__STS_PER_SECOND
     "#);
+}
+
+#[test]
+fn people_sign_in_with_the_token_that_the_issuer_can_have() {
+    for (audiences, said, sent) in [
+        ("'hallpass', 'cli'", "", LoginToken::Id),
+        ("'hallpass'", "", LoginToken::Access),
+        ("'cli'", "token = 'access'", LoginToken::Access),
+        ("'cli'", "token = 'id'", LoginToken::Id),
+    ] {
+        let text = LEAST.replace("\"hallpass\"", audiences);
+        let config = read(&format!("{text}\n[login]\nissuer = 'corp'\nclient_id = 'cli'\n{said}")).unwrap();
+        let sign_in = config.login_client().unwrap();
+        assert_eq!((sign_in.token, sign_in.issuer.as_str()), (sent, "https://login.example.com"), "{audiences} {said}");
+        assert_eq!(sign_in.scopes, ["openid", "profile", "email", "offline_access"]);
+    }
+    for (said, prompt) in [
+        ("", Some("consent")),
+        ("prompt = ''", None),
+        ("prompt = 'login'", Some("login")),
+        ("scopes = ['openid', 'email']", None),
+    ] {
+        let config = read(&format!("{LEAST}\n[login]\nissuer = 'corp'\nclient_id = 'cli'\n{said}")).unwrap();
+        assert_eq!(config.login_client().unwrap().prompt.as_deref(), prompt, "{said}");
+    }
+    assert_eq!(read(LEAST).unwrap().login_client(), None);
 }
 
 #[test]

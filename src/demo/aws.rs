@@ -1,4 +1,4 @@
-//! A simulated AWS: STS's query protocol as far as AssumeRole and GetCallerIdentity go.
+//! A simulated AWS: STS's query protocol as far as AssumeRole and GetCallerIdentity go, and the sign-in service.
 //!
 //! Checks what AWS checks: the signature, the keys, every parameter's limits, the role's trust policy with its external
 //! ID, and the longest session; and refuses with AWS's codes. What a broker's own policy allows is not simulated. It can
@@ -10,6 +10,7 @@ mod behaviour;
 mod logins;
 mod parameters;
 mod signature;
+mod signin;
 
 pub use assume::TrustingRole;
 pub use behaviour::Behaviour;
@@ -21,17 +22,19 @@ use crate::{
 };
 use answer::{Element, Fault, answer};
 use arc_swap::ArcSwap;
+use aws_smithy_types::{DateTime, date_time::Format};
 use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderValue, StatusCode, request::Parts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
 use logins::{Keys, Login, Logins};
 use parameters::{AssumeRole, Parameters};
 use signature::Claim;
+use signin::SignIns;
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpListener;
 
@@ -54,6 +57,7 @@ pub type Roles = Box<dyn Fn(&RoleArn) -> Option<TrustingRole> + Send + Sync>;
 struct Aws {
     roles: Roles,
     logins: Logins,
+    sign_ins: SignIns,
     behaviour: ArcSwap<Behaviour>,
     clock: Clock,
 }
@@ -74,9 +78,10 @@ pub fn spawn(listener: TcpListener, roles: Roles, clock: Clock) -> io::Result<So
         ends: None,
     };
     let behaviour = ArcSwap::from_pointee(Behaviour::Normal);
-    let aws = Arc::new(Aws { roles, logins: Logins::new(broker), behaviour, clock });
+    let aws = Arc::new(Aws { roles, logins: Logins::new(broker), sign_ins: SignIns::new(), behaviour, clock });
     let router = Router::new()
         .route("/", get(what_this_is).post(call))
+        .route("/federation", get(signin::login).post(signin::token))
         .route("/behaviour", get(show_behaviour).put(set_behaviour))
         .with_state(aws);
     tokio::spawn(async { axum::serve(listener, router).await });
@@ -84,8 +89,8 @@ pub fn spawn(listener: TcpListener, roles: Roles, clock: Clock) -> io::Result<So
 }
 
 async fn what_this_is() -> &'static str {
-    "A simulated AWS STS, of `hallpass demo`. POST AssumeRole and GetCallerIdentity here; PUT /behaviour makes it \
-     misbehave: slow 5s, throttle, fail, normal.\n"
+    "A simulated AWS, of `hallpass demo`: POST AssumeRole and GetCallerIdentity here; /federation signs in to the \
+     console; PUT /behaviour makes it misbehave: slow 5s, throttle, fail, normal.\n"
 }
 
 async fn show_behaviour(State(aws): State<Arc<Aws>>) -> String {
@@ -102,7 +107,9 @@ async fn set_behaviour(State(aws): State<Arc<Aws>>, text: String) -> Result<Stri
 
 async fn call(State(aws): State<Arc<Aws>>, head: Parts, body: Bytes) -> Response {
     let outcome = aws.call(&head, &body).await;
-    answer(outcome, &aws.clock.new_id().to_string()).into_response()
+    // By what this says an SDK sets its clock.
+    let date = DateTime::from_secs(aws.clock.now().as_micros().div_euclid(1_000_000)).fmt(Format::HttpDate);
+    ([(header::DATE, date.unwrap_or_default())], answer(outcome, &aws.clock.new_id().to_string())).into_response()
 }
 
 impl Aws {

@@ -3,10 +3,13 @@
 pub(super) mod allowlist;
 pub(super) mod audit;
 pub(super) mod blocks;
+pub(super) mod console;
+pub(super) mod container;
 pub(super) mod credentials;
 pub(super) mod explain;
 pub(super) mod grants;
 pub(super) mod health;
+pub(super) mod login;
 pub(super) mod me;
 pub(super) mod tokens;
 

@@ -4,7 +4,7 @@
 mod problems;
 mod words;
 
-pub(super) use problems::ProblemBody;
+pub(super) use problems::{ContainerProblemBody, ProblemBody};
 pub(super) use words::{address, groups};
 
 use axum::{
@@ -35,7 +35,7 @@ const BEARER: &str = "bearer";
         (name = "audit", description = "What was done"),
         (name = "service", description = "Open to anybody who reaches the service"),
     ),
-    components(schemas(ProblemBody)),
+    components(schemas(ProblemBody, ContainerProblemBody)),
     security(("bearer" = [])),
     modifiers(&Bearer),
 )]

@@ -6,20 +6,20 @@ use crate::{
     allowlist::{Condition, FileFaults, Refusal},
     broker::IssueError,
     evidence::EvidenceError,
+    format::{Format, Unquotable, refusal},
     identity::{AuthError, AuthFault, SignInError},
     input::Faults,
     model::{SessionPolicy, with_causes},
     recorder::RecordError,
     store::StoreError,
-    sts::{StsError, StsProblem},
+    sts::{ConsoleProblem, StsError, StsProblem},
 };
 use axum::{
-    Json,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use std::{any::Any, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 /// Everything that can go wrong with a request.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub(super) enum Error {
     Invalid(Faults),
     File(FileFaults),
     PolicyTooLarge,
+    Unquotable(Unquotable),
     PreconditionRequired,
     BodyTooSlow(Duration),
     CallerLimited(ComeAgain),
@@ -46,7 +47,7 @@ pub(super) enum Error {
     SignInOld,
     Overloaded,
     TimedOut,
-    Issue(IssueError),
+    Issue(Arc<IssueError>),
     Access(AccessError),
     Evidence(EvidenceError),
     Audit,
@@ -57,6 +58,10 @@ pub(super) enum Error {
 #[derive(Clone, Debug)]
 pub(super) struct Cause(pub(super) String);
 
+/// The code of an error that its handler has shown already, for the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told(pub(super) &'static str);
+
 /// An error on its way out: RFC 9457, completed and written by the outermost layer.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
@@ -65,18 +70,63 @@ pub(super) struct Problem {
     /// Turned away before anything was done: what comes in floods.
     pub(super) turned_away: bool,
     pub(super) detail: String,
-    reasons: Option<Value>,
+    /// The detail in one sentence, and for an answer that has nothing beside it.
+    brief: Option<String>,
+    pub(super) reasons: Option<Value>,
     pub(super) errors: Option<Value>,
     header: Option<(HeaderName, HeaderValue)>,
     pub(super) request_id: String,
+    shape: Shape,
+}
+
+/// In which form an error goes out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// RFC 9457.
+    #[default]
+    Problem,
+    /// The container-credentials protocol's: SDKs show the message to whoever reads the application's log. Go reads the
+    /// members in small letters, the JavaScript SDK those with capitals.
+    Container,
+    /// As the credentials would be: a shell that runs it says it.
+    Written(Format),
+}
+
+impl Shape {
+    /// By the address, so that also what is no route there answers in the form of its neighbours. Whoever may have a shell
+    /// run the answer gets no other form, whatever fails; that the parameter is right is for the handler to see.
+    pub(super) fn of(uri: &Uri) -> Self {
+        let path = uri.path();
+        if path.strip_prefix("/v1/container").is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Self::Container;
+        }
+        let query = uri.query().filter(|_| path == "/v1/credentials").unwrap_or_default();
+        let given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "format");
+        let mut formats = given.filter_map(|(_, value)| Format::parse(&value).ok());
+        formats.find(|format| *format != Format::Json).map_or(Self::Problem, Self::Written)
+    }
 }
 
 impl Problem {
     fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let request_id = String::new();
-        let turned_away = false;
-        Self { status, code, turned_away, detail: detail.into(), reasons: None, errors: None, header: None, request_id }
+        Self {
+            status,
+            code,
+            turned_away: false,
+            detail: detail.into(),
+            brief: None,
+            reasons: None,
+            errors: None,
+            header: None,
+            request_id: String::new(),
+            shape: Shape::default(),
+        }
+    }
+
+    fn brief(mut self, sentence: impl Into<String>) -> Self {
+        self.brief = Some(sentence.into());
+        self
     }
 
     fn reasons(mut self, reasons: Value) -> Self {
@@ -102,14 +152,24 @@ impl Problem {
         self.header(header::RETRY_AFTER, &seconds.to_string())
     }
 
-    pub(super) fn with_request_id(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.request_id);
+    /// For the answer to a request of this name, in this shape.
+    pub(super) fn complete(mut self, request_id: &str, shape: Shape) -> Self {
+        request_id.clone_into(&mut self.request_id);
+        self.shape = shape;
         self
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn body(&self) -> (String, &'static str) {
+        if let Shape::Written(format) = self.shape
+            && let Some(text) = refusal(format, self.status.as_u16(), self.code)
+        {
+            return (text, format.media_type());
+        }
+        if self.shape == Shape::Container {
+            let message = self.brief.as_ref().unwrap_or(&self.detail);
+            let body = json!({"code": self.code, "message": message, "Code": self.code, "Message": message});
+            return (body.to_string(), "application/json");
+        }
         let mut body = json!({
             "type": format!("urn:hallpass:problem:{}", self.code),
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -118,14 +178,21 @@ impl IntoResponse for Problem {
             "detail": self.detail,
             "request_id": self.request_id,
         });
-        for (member, value) in [("reasons", self.reasons), ("errors", self.errors)] {
+        for (member, value) in [("reasons", &self.reasons), ("errors", &self.errors)] {
             if let Some(value) = value {
-                body[member] = value;
+                body[member] = value.clone();
             }
         }
-        let mut response = (self.status, Json(body)).into_response();
+        (body.to_string(), "application/problem+json")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (body, media_type) = self.body();
+        let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.header);
         response
@@ -156,7 +223,8 @@ impl Error {
             Self::NotJson(fault) => Problem::new(400, "invalid_request", format!("The body is not JSON: {fault}.")),
             Self::NotUtf8 => Problem::new(400, "invalid_request", "The body is not UTF-8 text."),
             Self::Invalid(faults) => Problem::new(422, "invalid_request", "The request has faults; errors names each.")
-                .errors(json!(faults.0)),
+                .errors(json!(faults.0))
+                .brief(tidy(&format!("The request has faults: {faults}."))),
             Self::File(faults) => Problem::new(
                 422,
                 "invalid_request",
@@ -167,6 +235,10 @@ impl Error {
                 let limit = format!("at most {} characters without white space", SessionPolicy::MAX_CHARS);
                 Problem::new(422, "session_policy_too_large", "The session policy is too large for AWS.")
                     .error_at("/session_policy", &limit)
+            }
+            Self::Unquotable(unquotable) => {
+                Problem::new(422, "invalid_request", "The credentials cannot be written in this format.")
+                    .error_at("/format", &unquotable.to_string())
             }
             Self::PreconditionRequired => Problem::new(
                 428,
@@ -233,7 +305,7 @@ impl Error {
                         aws_words.as_deref().unwrap_or("-")
                     ));
                 }
-                error
+                &**error
             }
             Self::Access(error) => error,
             Self::Evidence(error) => error,
@@ -301,6 +373,7 @@ fn issue(error: &IssueError) -> Problem {
                 .error_at("/session_policy", "expected a shorter policy: AWS packs it together with the session tags")
         }
         IssueError::Sts(error) => sts(error, code),
+        IssueError::Console(error) => console(error.problem, code),
         IssueError::NoTurn(reason) => {
             Problem::new(503, code, format!("AWS was not asked: {reason}. Nothing was released.")).retry_after(2)
         }
@@ -309,7 +382,7 @@ fn issue(error: &IssueError) -> Problem {
         }
         IssueError::Broken => Problem::new(503, code, "The issuance broke off; nothing was released.").retry_after(5),
         IssueError::AuditUnavailable => audit_unavailable(),
-        IssueError::Store(_) | IssueError::Stale | IssueError::Busy => store_unavailable(),
+        IssueError::Store(_) | IssueError::Stale(_) | IssueError::Busy => store_unavailable(),
     }
 }
 
@@ -325,7 +398,9 @@ fn refused(refusal: &Refusal, code: &'static str) -> Problem {
             } else {
                 "No grant of yours allows this role now, or there is no such role; reasons names what fails in your own grants."
             };
-            Problem::new(403, code, detail).reasons(json!(reasons))
+            let brief =
+                "No grant of yours allows this role now, or there is no such role; POST /v1/explain says what fails.";
+            Problem::new(403, code, detail).reasons(json!(reasons)).brief(brief)
         }
         Refusal::DurationTooLong { limit, seconds } => {
             let mut problem = Problem::new(422, code, sentence(&refusal.to_string()));
@@ -346,7 +421,9 @@ fn sts(error: &StsError, code: &'static str) -> Problem {
     let mut problem = match &error.problem {
         StsProblem::Refused(missing) => {
             let sentences: Vec<&str> = missing.iter().map(|missing| missing.sentence()).collect();
+            let words: Vec<&str> = missing.iter().map(|missing| missing.words()).collect();
             Problem::new(502, code, format!("AWS refused to let the broker assume the role. {}", sentences.join(" ")))
+                .brief(format!("AWS refused to let the broker assume the role; look at {}.", words.join(", ")))
         }
         StsProblem::PolicyMalformed => Problem::new(
             502,
@@ -367,11 +444,38 @@ fn sts(error: &StsError, code: &'static str) -> Problem {
         }
     };
     if let Some(id) = &error.request_id {
-        problem.detail.push_str(" STS request id: ");
-        problem.detail.push_str(id);
-        problem.detail.push('.');
+        for text in [Some(&mut problem.detail), problem.brief.as_mut()].into_iter().flatten() {
+            text.push_str(" STS request id: ");
+            text.push_str(id);
+            text.push('.');
+        }
     }
     problem
+}
+
+fn console(problem: ConsoleProblem, code: &'static str) -> Problem {
+    match problem {
+        ConsoleProblem::Refused(status) => Problem::new(
+            502,
+            code,
+            format!(
+                "AWS's sign-in service refused to sign the role in (status {status}); nothing was released. Is [aws] region one of the role's partition?"
+            ),
+        ),
+        ConsoleProblem::Throttled => {
+            Problem::new(503, code, "AWS's sign-in service throttles the broker at the moment; nothing was released.")
+                .retry_after(2)
+        }
+        ConsoleProblem::Unavailable(what) => {
+            let detail = format!("AWS's sign-in service gave no usable answer ({what}); nothing was released.");
+            Problem::new(503, code, detail).retry_after(5)
+        }
+        ConsoleProblem::Unknown => {
+            let detail = "This partition's sign-in service is not known: whoever runs Hallpass must set [aws] signin_url \
+                          to https://signin.<its domain>.";
+            Problem::new(503, code, detail).retry_after(600)
+        }
+    }
 }
 
 fn access(error: &AccessError) -> Problem {
@@ -419,6 +523,17 @@ fn audit_unavailable() -> Problem {
     .retry_after(5)
 }
 
+/// Names that a caller invented can be as long as they like, and break the line of a log.
+fn tidy(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let mut tidy = text.replace(char::is_control, "\u{fffd}");
+    if tidy.len() > LONGEST {
+        tidy.truncate(tidy.floor_char_boundary(LONGEST - 4));
+        tidy.push_str("….");
+    }
+    tidy
+}
+
 /// A sentence of an inner room as one of ours: with a capital and a full stop.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
@@ -451,7 +566,21 @@ macro_rules! from {
         })+
     };
 }
-from!(AuthError => Auth, Faults => Invalid, IssueError => Issue, AccessError => Access, EvidenceError => Evidence, SignInError => SignIn);
+from!(
+    AuthError => Auth,
+    Faults => Invalid,
+    Unquotable => Unquotable,
+    Arc<IssueError> => Issue,
+    AccessError => Access,
+    EvidenceError => Evidence,
+    SignInError => SignIn,
+);
+
+impl From<IssueError> for Error {
+    fn from(error: IssueError) -> Self {
+        Self::Issue(error.into())
+    }
+}
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {

@@ -7,14 +7,14 @@ use crate::{
     app::App,
     audit::{Actor, AuthMethod, Kind},
     broker,
-    identity::{AuthError, AuthFault, Caller, Door, Portal, bearer_token},
+    identity::{AuthError, AuthFault, Caller, Door, Portal, bearer_token, verbatim_token},
     input::{Faults, parse_json, read},
-    model::{Invalid, with_causes},
+    model::{AccountRef, Invalid, RoleName, RoleRef, with_causes},
 };
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
 };
 use deserr::Deserr;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -50,7 +50,7 @@ impl FromRequestParts<App> for Authenticated {
     }
 }
 
-/// Any caller who could be made out, whatever what they call with is good for.
+/// Any caller who could be made out, whatever door what they call with is good for.
 #[derive(Debug)]
 pub(super) struct Known(pub(super) Authenticated);
 
@@ -58,21 +58,53 @@ impl FromRequestParts<App> for Known {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
-        match find_caller(app, &parts.method, &parts.headers).await {
-            Ok(caller) => Ok(Self(recognised(caller, arrival)?)),
-            Err(error) => {
-                app.metrics.authentication_failed(error.fault().code());
-                // Nothing can be recorded in a database that is away.
-                if error.fault() != AuthFault::StoreUnavailable {
-                    record_failure(app, arrival, &error).await?;
-                }
-                // What cannot be looked at is nobody's guess.
-                if !error.fault().is_ours() {
-                    arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
-                }
-                Err(error.into())
+        let found = find_caller(app, &parts.method, &parts.headers).await;
+        authenticate(parts, app, found).await.map(Self)
+    }
+}
+
+/// Any caller who could be made out, by a header that may hold the token and nothing else: what the container-credentials
+/// protocol sends, and no other request may.
+#[derive(Debug)]
+pub(super) struct Verbatim(pub(super) Authenticated);
+
+impl FromRequestParts<App> for Verbatim {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        // Where GET hands something out, HEAD would have it made and thrown away.
+        if parts.method == Method::HEAD {
+            return Err(Error::MethodNotAllowed);
+        }
+        let found = find_by_token(app, verbatim_token(authorization(&parts.headers))).await;
+        authenticate(parts, app, found).await.map(Self)
+    }
+}
+
+fn authorization(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes)
+}
+
+async fn find_by_token(app: &App, token: Result<&str, AuthError>) -> Result<Arc<Caller>, AuthError> {
+    app.identity.caller_from_bearer(token?).await
+}
+
+/// Counts whoever has been made out, and puts a failure on record.
+async fn authenticate(parts: &Parts, app: &App, found: Result<Arc<Caller>, AuthError>) -> Result<Authenticated, Error> {
+    let arrival = parts.extensions.get::<Arrival>().ok_or(Error::Panic)?;
+    match found {
+        Ok(caller) => recognised(caller, arrival),
+        Err(error) => {
+            app.metrics.authentication_failed(error.fault().code());
+            // Nothing can be recorded in a database that is away.
+            if error.fault() != AuthFault::StoreUnavailable {
+                record_failure(app, arrival, &error).await?;
             }
+            // What cannot be looked at is nobody's guess.
+            if !error.fault().is_ours() {
+                arrival.limits.of_failure(arrival.client.ip).map_err(Error::AddressLimited)?;
+            }
+            Err(error.into())
         }
     }
 }
@@ -92,15 +124,13 @@ pub(super) fn recognised(caller: Arc<Caller>, arrival: &Arrival) -> Result<Authe
 
 /// Where there is an `Authorization` header it alone counts, good or bad: a request is never somebody else's than it says.
 async fn find_caller(app: &App, method: &Method, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
-    let lines = headers.get_all(header::AUTHORIZATION);
-    if lines.iter().next().is_none()
+    if !headers.contains_key(header::AUTHORIZATION)
         && let Some(portal) = &app.portal
         && let Some(cookie) = session_cookie(headers)
     {
         return find_session(portal, cookie, method, headers).await;
     }
-    let token = bearer_token(lines.iter().map(header::HeaderValue::as_bytes))?;
-    app.identity.caller_from_bearer(token).await
+    find_by_token(app, bearer_token(authorization(headers))).await
 }
 
 /// A browser sends the cookie whatever page makes it ask. So it counts only where the browser says that it is one of this
@@ -271,6 +301,27 @@ impl<T: FromStr<Err = Invalid>> FromRequestParts<App> for Named<T> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let Path(name): Path<String> = Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
         name.parse().map(Self).map_err(|_| Error::NotFound)
+    }
+}
+
+/// A role as two segments of a path name it, decoded: its account by alias or number, and its name.
+#[derive(Debug)]
+pub(super) struct RoleInPath(pub(super) RoleRef);
+
+impl FromRequestParts<App> for RoleInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let Path((account, role)): Path<(String, String)> =
+            Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
+        let mut faults = Faults::default();
+        let mut note = |place: &str, fault: Invalid| faults.push(place, format!("expected {fault}"));
+        let account = AccountRef::parse(&account).map_err(|fault| note("/account", fault));
+        let role = RoleName::parse(&role).map_err(|fault| note("/role", fault));
+        match (account, role) {
+            (Ok(account), Ok(role)) => Ok(Self(RoleRef::Named(account, role))),
+            _ => Err(faults.into()),
+        }
     }
 }
 

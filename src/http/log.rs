@@ -3,7 +3,7 @@
 
 use super::{
     address::client_address,
-    error::{Cause, Error, Problem},
+    error::{Cause, Error, Problem, Shape, Told},
     limits::Limits,
     measure::Measured,
     portal,
@@ -49,16 +49,18 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
     let measured = Measured::begin(&app.metrics, pattern);
     let by_page = portal::tells_by_page(&app, pattern, &request);
     let route = pattern.unwrap_or("-").to_owned();
+    let shape = Shape::of(request.uri());
     request.extensions_mut().insert(arrival);
 
     let mut response = run(&limits, request, next).await;
 
     let problem = response.extensions_mut().remove::<Problem>();
     let cause = response.extensions_mut().remove::<Cause>();
-    let code = problem.as_ref().map(|problem| problem.code);
+    let told = response.extensions_mut().remove::<Told>().map(|Told(code)| code);
+    let code = problem.as_ref().map(|problem| problem.code).or(told);
     let turned_away = problem.as_ref().is_some_and(|problem| problem.turned_away);
     if let Some(problem) = problem {
-        let problem = problem.with_request_id(&request_id);
+        let problem = problem.complete(&request_id, shape);
         response = if by_page { portal::error_page(&app, problem, response) } else { problem.into_response() };
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {

@@ -35,6 +35,8 @@ impl Measured {
 fn route(pattern: Option<&str>) -> Route {
     match pattern {
         Some("/v1/credentials") => Route::Credentials,
+        Some("/v1/console") => Route::Console,
+        Some("/v1/container/{account}/{role}") => Route::Container,
         Some("/v1/whoami") => Route::Whoami,
         Some("/v1/roles") => Route::Roles,
         Some("/v1/explain") => Route::Explain,
@@ -45,6 +47,7 @@ fn route(pattern: Option<&str>) -> Route {
         Some("/v1/audit/events") => Route::AuditEvents,
         Some("/v1/audit/export") => Route::AuditExport,
         Some("/v1/audit/heads") => Route::AuditHeads,
+        Some("/v1/login") => Route::Login,
         Some("/healthz") => Route::Healthz,
         Some("/readyz") => Route::Readyz,
         Some("/openapi.json") => Route::Openapi,
@@ -55,6 +58,8 @@ fn route(pattern: Option<&str>) -> Route {
             | "/login/callback"
             | "/logout"
             | "/access"
+            | "/access/{account}/{role}"
+            | "/activity"
             | "/sessions"
             | "/assets/{file}"
             | "/audit"

@@ -6,7 +6,11 @@ use crate::{
     store::Store,
 };
 use quick_cache::sync::Cache;
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio_util::task::TaskTracker;
 
 /// Of how many tokens it is remembered when their use was last noted here.
@@ -18,14 +22,24 @@ pub struct ApiTokens {
     store: Store,
     clock: Clock,
     tracker: TaskTracker,
-    noted: Arc<Cache<TokenId, Time>>,
+    uses: Arc<Uses>,
+}
+
+/// The uses that are to be noted. All that come while one write is under way share the next: whoever waits for the database's
+/// one writer waits behind one of them at most.
+#[derive(Debug)]
+struct Uses {
+    noted: Cache<TokenId, Time>,
+    waiting: Mutex<HashSet<TokenId>>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl ApiTokens {
     /// Looks them up in this store. `tracker` is what a graceful stop waits for.
     #[must_use]
     pub fn new(store: Store, clock: Clock, tracker: TaskTracker) -> Self {
-        Self { store, clock, tracker, noted: Arc::new(Cache::new(REMEMBERED)) }
+        let (noted, waiting, turn) = (Cache::new(REMEMBERED), Mutex::default(), tokio::sync::Mutex::default());
+        Self { store, clock, tracker, uses: Arc::new(Uses { noted, waiting, turn }) }
     }
 
     /// Asks the database each time: a revocation through any replica counts at the next request.
@@ -51,17 +65,27 @@ impl ApiTokens {
 
     /// Beside the request, which does not wait for it. A use that cannot be noted is no reason to refuse anybody.
     fn note_use(&self, token: &ApiToken, now: Time) {
-        let id = token.id;
-        let lately = self.noted.get(&id).is_some_and(|at| now < at.plus(ApiToken::USE_KEPT_TO));
+        let lately = self.uses.noted.get(&token.id).is_some_and(|at| now < at.plus(ApiToken::USE_KEPT_TO));
         if lately || !token.is_use_due(now) {
             return;
         }
-        self.noted.insert(id, now);
-        let store = self.store.clone();
-        self.tracker.spawn(async move {
-            if let Err(error) = store.note_token_use(id, now).await {
-                tracing::warn!(%id, error = %with_causes(&error), "the last use of an API token cannot be noted");
-            }
-        });
+        self.uses.noted.insert(token.id, now);
+        self.uses.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(token.id);
+        let (uses, store, clock) = (self.uses.clone(), self.store.clone(), self.clock.clone());
+        self.tracker.spawn(async move { uses.write(&store, &clock).await });
+    }
+}
+
+impl Uses {
+    async fn write(&self, store: &Store, clock: &Clock) {
+        let _turn = self.turn.lock().await;
+        let waiting = mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if waiting.is_empty() {
+            return;
+        }
+        let ids = Vec::from_iter(waiting);
+        if let Err(error) = store.note_token_uses(&ids, clock.now()).await {
+            tracing::warn!(?ids, error = %with_causes(&error), "the last use of API tokens cannot be noted");
+        }
     }
 }

@@ -1,6 +1,6 @@
 use crate::{
-    model::Invalid,
-    outward::{self, Method, NoAnswer, NoClient, Outward, StatusCode, Url, parse_address},
+    model::{Invalid, parse_address},
+    outward::{self, Method, NoAnswer, NoClient, Outward, StatusCode, Url},
 };
 use serde_json::Value;
 use std::time::Duration;

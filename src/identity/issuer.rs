@@ -30,7 +30,7 @@ pub struct IssuerConfig {
     /// `azp` beside one audience must be in it too.
     pub authorized_parties: Vec<String>,
     /// Where its keys are; by default where its OpenID discovery document says. Made by
-    /// [`parse_address`](crate::outward::parse_address).
+    /// [`parse_address`](crate::model::parse_address).
     pub jwks_url: Option<Url>,
     /// Whether no session outlives the token it was asked with.
     pub cap_to_token: bool,

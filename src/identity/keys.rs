@@ -17,13 +17,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// The least time between two fetches of one issuer's keys: no flood of made-up key ids becomes one at the provider.
 const FETCH_EVERY: Duration = Duration::from_secs(30);
 
 /// How long a request whose key is not held waits for the fetch that may bring it.
 const WAIT: Duration = Duration::from_secs(3);
+
+/// How many requests wait for one issuer's fetch: made-up key ids must not take every place there is.
+const WAITERS: usize = 128;
 
 /// One issuer's usable keys: fetched whole, swapped whole, kept until a newer set is there.
 ///
@@ -38,6 +41,7 @@ pub(super) struct IssuerKeys {
     metrics: Metrics,
     set: ArcSwap<Vec<Arc<Key>>>,
     state: Mutex<State>,
+    waiters: Semaphore,
 }
 
 struct State {
@@ -76,6 +80,7 @@ impl IssuerKeys {
             metrics,
             set: ArcSwap::default(),
             state: Mutex::new(State { attempted_at: None, fetched_at: None, error: None, flight: landed }),
+            waiters: Semaphore::new(WAITERS),
         }
     }
 
@@ -85,12 +90,14 @@ impl IssuerKeys {
     }
 
     /// The key a token names. A key that is held is given at once; for one that is not, the provider is asked (at most
-    /// once in 30 s, by one fetch for all that wait) and waited for (at most 3 s).
+    /// once in 30 s, by one fetch for all that wait) and waited for (at most 3 s, by so many at once).
     pub(super) async fn find(self: &Arc<Self>, kid: Option<&str>, signed: Algorithm) -> Result<Arc<Key>, AuthFault> {
         if let Some(found) = self.find_held(kid, signed) {
             return found;
         }
         if let Some(mut flight) = self.join_fetch() {
+            // One beyond them is not told that its key is unknown: nobody knows yet.
+            let _waiting = self.waiters.try_acquire().map_err(|_| AuthFault::KeysUnavailable)?;
             // Both a landed fetch and the end of patience end here: what counts is the set there is now.
             let _ = tokio::time::timeout(WAIT, flight.changed()).await;
         }

@@ -46,8 +46,10 @@ macro_rules! labels {
 labels! {
     /// How a request for credentials ended.
     Outcome, "outcome" {
-        /// The credentials went out.
+        /// New credentials went out.
         Issued = "issued",
+        /// Credentials of an issuance before went out once more.
+        Shared = "shared",
         /// The allowlist said no.
         Denied = "denied",
         /// Something else stood in the way.
@@ -110,6 +112,16 @@ labels! {
         Unavailable = "unavailable",
     }
 
+    /// What is wrong with a call to the sign-in service.
+    ConsoleFault, "kind" {
+        /// It said no.
+        Refused = "refused",
+        /// Too many calls.
+        Throttled = "throttled",
+        /// Away, silent, broken, or making no sense.
+        Unavailable = "unavailable",
+    }
+
     /// Where a request went: a name for each of the router's patterns, and none for a path.
     Route, "route" {
         /// `/healthz`.
@@ -128,6 +140,10 @@ labels! {
         Roles = "roles",
         /// `/v1/credentials`.
         Credentials = "credentials",
+        /// `/v1/console`.
+        Console = "console",
+        /// `/v1/container/{account}/{role}`.
+        Container = "container",
         /// `/v1/explain`.
         Explain = "explain",
         /// `/v1/allowlist`.
@@ -144,6 +160,8 @@ labels! {
         AuditExport = "audit_export",
         /// `/v1/audit/heads`.
         AuditHeads = "audit_heads",
+        /// `/v1/login`.
+        Login = "login",
         /// Whatever the router does not know.
         Other = "other",
     }

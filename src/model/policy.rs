@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A session policy: an IAM policy document that can only narrow what the role allows. Kept as the compact JSON
 /// text that is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionPolicy(String);
 
 /// Why a session policy cannot be sent.

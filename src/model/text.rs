@@ -34,7 +34,7 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// Why someone asks for access, in their own words: 1 to 512 characters, NFC, no control or format characters.
 /// A blank reason is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reason(String);
 
 text_newtype!(Reason);

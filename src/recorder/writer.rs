@@ -209,7 +209,7 @@ impl Writer {
         let fine = result.is_ok() || matches!(result, Err(StoreError::Refused(_)) if entries.len() > 1);
         self.healthy.store(fine, Ordering::Relaxed);
         if let (Err(_), Some(attempted)) = (&result, attempted) {
-            let released = entries.iter().filter(|entry| entry.event.kind == Kind::CredentialsIssued);
+            let released = entries.iter().filter(|entry| entry.event.kind.releases());
             let dropped = released.map(|entry| entry.event.clone()).collect();
             self.doubt(Doubt { attempted, dropped, paid: 0 });
         }
@@ -450,7 +450,7 @@ fn push_entries(
             Basis::Decision { revision: decided_on, .. } if *decided_on != ground.revision => {
                 Verdict::Refused(RecordError::Stale(ground.revision))
             }
-            Basis::Decision { issuance, .. } => {
+            Basis::Decision { intent: Some(issuance), .. } => {
                 let (stream, seq) = batch.push(event);
                 intents.push(PendingIntent { issuance: *issuance, at: event.at, stream, seq });
                 Verdict::Written(None)
@@ -470,9 +470,9 @@ fn push_entries(
         .collect()
 }
 
-/// The same event as a `credentials.failed`: whatever was minted was not released.
+/// The same event as a `credentials.failed`: nothing was released.
 fn failed(mut event: Event, code: &'static str) -> Event {
-    if event.kind == Kind::CredentialsIssued {
+    if event.kind.releases() {
         event.code = Some(code);
     }
     event.kind = Kind::CredentialsFailed;

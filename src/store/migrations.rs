@@ -77,14 +77,15 @@ impl Store {
         migrator.set_ignore_missing(true);
         match (self, owner_url) {
             (Self::Sqlite { write, .. }, _) => migrator.run(&mut limited(write.connect()).await?).await?,
-            (Self::Postgres { write, .. }, None) => migrator.run(write).await?,
-            (Self::Postgres { write, .. }, Some(url)) => {
-                let options = PgConnectOptions::from_str(url).map_err(StoreError::Address)?;
+            // A connection of its own: a change of a large table takes longer than a statement of the service may.
+            (Self::Postgres { write, .. }, owner_url) => {
+                let service = write.connect_options();
+                let options = owner_url.map(PgConnectOptions::from_str).transpose().map_err(StoreError::Address)?;
+                let options = options.unwrap_or_else(|| service.as_ref().clone());
                 let mut owner = limited(PgConnection::connect_with(&options)).await?;
                 migrator.run(&mut owner).await?;
-                let service = write.connect_options().get_username().to_owned();
-                if service != options.get_username() {
-                    limited(grant_to_service(&mut owner, &service)).await?;
+                if service.get_username() != options.get_username() {
+                    limited(grant_to_service(&mut owner, service.get_username())).await?;
                 }
                 limited(owner.close()).await?;
             }

@@ -1,7 +1,9 @@
 //! API tokens: looked up by their hash at each request, so that a revoked one stops working at the next.
 
 use super::{
-    ChangeError, Store, StoreError, Tx, limited, on,
+    ChangeError, Store, StoreError, Tx,
+    access::push_list,
+    limited, on,
     rows::{corrupt, time},
 };
 use crate::{
@@ -9,6 +11,9 @@ use crate::{
     secret::TokenHash,
 };
 use sqlx::{FromRow, QueryBuilder};
+
+/// Of one UPDATE; SQLite takes 32,766 values.
+const IDS_AT_ONCE: usize = 1000;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -89,18 +94,25 @@ impl Store {
         row.map(TokenRow::read).transpose()
     }
 
-    /// Notes that a token was used now, unless that was noted within the last minute, by whichever replica; whether it was.
-    pub async fn note_token_use(&self, id: TokenId, now: Time) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE api_tokens SET last_used_at = $2 \
-                           WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $3)";
+    /// Notes that these tokens were used now, but for those of which that was noted within the last minute, by whichever
+    /// replica; how many it was.
+    pub async fn note_token_uses(&self, ids: &[TokenId], now: Time) -> Result<u64, StoreError> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let before = now.minus(ApiToken::USE_KEPT_TO).as_micros();
         let mut tx = self.begin().await?;
-        let noted = on!(&mut tx, |conn| {
-            let update = sqlx::query(SQL).bind(id.to_string()).bind(now.as_micros()).bind(before);
-            update.execute(conn).await?.rows_affected()
-        })?;
+        let mut noted = 0;
+        for some in ids.chunks(IDS_AT_ONCE) {
+            noted += on!(&mut tx, |conn| {
+                let mut q = QueryBuilder::new("UPDATE api_tokens SET last_used_at = ");
+                q.push_bind(now.as_micros()).push(" WHERE (last_used_at IS NULL OR last_used_at <= ").push_bind(before);
+                q.push(") AND id IN (");
+                push_list(&mut q, some);
+                q.push(")");
+                q.build().execute(conn).await?.rows_affected()
+            })?;
+        }
         tx.commit().await?;
-        Ok(noted > 0)
+        Ok(noted)
     }
 }
 

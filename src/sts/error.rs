@@ -99,6 +99,20 @@ impl Missing {
         }
     }
 
+    /// What to look at, in a few words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Principal => "whether the role exists and its trust policy names the broker",
+            Self::ExternalId | Self::NoExternalId => "the external ID",
+            Self::TagSession => "sts:TagSession",
+            Self::SetSourceIdentity => "sts:SetSourceIdentity",
+            Self::Duration => "the role's maximum session duration",
+            Self::Region => "whether STS is activated in the broker's region",
+            Self::Other => "the broker's log",
+        }
+    }
+
     /// What can be missing where AWS says only no: what the call really asked of the trust.
     fn of_call(call: &AssumeRole<'_>) -> Vec<Self> {
         let external_id = if call.external_id.is_some() { Self::ExternalId } else { Self::NoExternalId };

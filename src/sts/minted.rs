@@ -1,14 +1,18 @@
+mod link;
+
+pub use link::{MintedLink, ReleasedLink};
+
 use super::{AssumeRole, StsError};
 use crate::{
     model::{IssuanceId, Time},
-    recorder::Receipt,
+    recorder::{Receipt, SharedReceipt},
     secret::Secret,
 };
 use aws_sdk_sts::{
     operation::{RequestId, assume_role::AssumeRoleOutput},
     types::Credentials,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// How much longer than asked a session may last before the answer makes no sense: two clocks and a slow call.
 const SLACK: Duration = Duration::from_mins(5);
@@ -39,16 +43,25 @@ pub struct Facts {
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Minted {
-    issuance: IssuanceId,
-    facts: Facts,
-    secret_access_key: Secret,
-    session_token: Secret,
-}
+pub struct Minted(Arc<Keys>);
 
 /// Credentials whose row is on disk: the only thing that becomes an answer.
 #[derive(Debug)]
-pub struct Released {
+pub struct Released(Arc<Keys>);
+
+/// Credentials that were released once, and are locked up again: each further release takes a receipt of its own. The
+/// secrets are zeroed when the last of all that hold them is dropped; there is one copy of them.
+///
+/// ```compile_fail
+/// fn leak(locked: &hallpass::sts::Locked) -> &hallpass::secret::Secret {
+///     locked.session_token()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Locked(Arc<Keys>);
+
+#[derive(Debug)]
+struct Keys {
     issuance: IssuanceId,
     facts: Facts,
     secret_access_key: Secret,
@@ -98,23 +111,19 @@ impl Minted {
             request_id,
             attempts,
         };
-        Ok(Self { issuance, facts, secret_access_key, session_token })
+        Ok(Self(Arc::new(Keys { issuance, facts, secret_access_key, session_token })))
     }
 
     /// What the audit may know.
     #[must_use]
     pub fn facts(&self) -> &Facts {
-        &self.facts
+        &self.0.facts
     }
 
     /// Lets the credentials go, against proof that this issuance's row is on disk.
     #[expect(clippy::needless_pass_by_value, reason = "a receipt is used up: it releases once")]
     pub fn release(self, receipt: Receipt) -> Result<Released, WrongReceipt> {
-        if receipt.issuance() != self.issuance {
-            return Err(WrongReceipt);
-        }
-        let Self { issuance, facts, secret_access_key, session_token } = self;
-        Ok(Released { issuance, facts, secret_access_key, session_token })
+        if receipt.issuance() == self.0.issuance { Ok(Released(self.0)) } else { Err(WrongReceipt) }
     }
 }
 
@@ -122,24 +131,76 @@ impl Released {
     /// Whose credentials they are.
     #[must_use]
     pub fn issuance(&self) -> IssuanceId {
-        self.issuance
+        self.0.issuance
     }
 
     /// What the audit knows.
     #[must_use]
     pub fn facts(&self) -> &Facts {
-        &self.facts
+        &self.0.facts
     }
 
     /// The secret half, for the answer's body.
     #[must_use]
     pub fn secret_access_key(&self) -> &Secret {
-        &self.secret_access_key
+        &self.0.secret_access_key
     }
 
     /// The session token, for the answer's body.
     #[must_use]
     pub fn session_token(&self) -> &Secret {
-        &self.session_token
+        &self.0.session_token
+    }
+
+    /// The same credentials, to be kept for the next who asks.
+    #[must_use]
+    pub fn lock(&self) -> Locked {
+        Locked(self.0.clone())
+    }
+}
+
+impl Locked {
+    /// Whose credentials they are.
+    #[must_use]
+    pub fn issuance(&self) -> IssuanceId {
+        self.0.issuance
+    }
+
+    /// What the audit knows.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.0.facts
+    }
+
+    /// Lets them go once more, against proof that this hand-out's row is on disk.
+    #[expect(clippy::needless_pass_by_value, reason = "a receipt is used up: it releases once")]
+    pub fn release(&self, receipt: SharedReceipt) -> Result<Released, WrongReceipt> {
+        if receipt.issuance() == self.0.issuance { Ok(Released(self.0.clone())) } else { Err(WrongReceipt) }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    impl Minted {
+        /// Nobody's credentials, that end then.
+        pub(crate) fn nobodys(issuance: IssuanceId, expires_at: Time) -> Self {
+            let facts = Facts {
+                access_key_id: format!("ASIA{issuance}"),
+                expires_at,
+                assumed_role_id: String::new(),
+                assumed_role_arn: String::new(),
+                request_id: None,
+                attempts: 1,
+            };
+            let secret = || Secret::new("nobody's".to_owned());
+            Self(Arc::new(Keys { issuance, facts, secret_access_key: secret(), session_token: secret() }))
+        }
+
+        /// Without a receipt, which is the tests' to do alone.
+        pub(crate) fn locked(self) -> Locked {
+            Locked(self.0)
+        }
     }
 }

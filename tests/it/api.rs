@@ -19,6 +19,7 @@ on_both!(
     what_is_no_request,
     every_answer_has_the_requests_id,
     whether_the_service_is_ready,
+    where_people_sign_in,
 );
 
 async fn who_one_is_and_what_one_may(db: &TestDb) {
@@ -314,6 +315,26 @@ async fn credentials_and_why_not(db: &TestDb) {
     test.close().await;
 }
 
+async fn where_people_sign_in(db: &TestDb) {
+    let test = TestApp::start(db).await;
+    let told = test.get("/v1/login", Anonymous).await.whole();
+    snap!(told.replace(&test.corp.url, "<corp>"), @r#"
+    200
+    content-type: application/json
+    {
+      "client_id": "hallpass-cli",
+      "client_secret": null,
+      "issuer": "<corp>",
+      "prompt": "consent",
+      "redirect_port": null,
+      "resource": null,
+      "scopes": ["openid","profile","email","offline_access"],
+      "token": "access"
+    }
+    "#);
+    test.close().await;
+}
+
 async fn whether_the_service_is_ready(db: &TestDb) {
     let test = TestApp::start(db).await;
     snap!(test.get("/healthz", Anonymous).await.whole(), @r#"
@@ -417,7 +438,7 @@ async fn what_is_no_request(db: &TestDb) {
     "#);
 
     for (method, path, code) in [
-        (Method::GET, "/", "not_found"),
+        (Method::GET, "/nowhere", "not_found"),
         (Method::GET, "/v1/", "not_found"),
         (Method::GET, "/v1/whoami/", "not_found"),
         (Method::GET, "/V1/whoami", "not_found"),

@@ -73,7 +73,10 @@ async fn the_issuer_fails_as_told() {
     let url = format!("{}/.well-known/openid-configuration", issuer.url);
     let ask = || async { reqwest::get(&url).await.unwrap() };
     let document: serde_json::Value = serde_json::from_slice(&ask().await.bytes().await.unwrap()).unwrap();
-    assert_eq!(document, json!({"issuer": issuer.url, "jwks_uri": format!("{}/keys", issuer.url)}));
+    assert_eq!(
+        (&document["issuer"], &document["jwks_uri"]),
+        (&json!(issuer.url), &json!(format!("{}/keys", issuer.url)))
+    );
     issuer.set_mood(Mood::Broken);
     assert_eq!(ask().await.status(), 500);
     issuer.set_mood(Mood::Nonsense);

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// From the ground up. A room may use those before it, and no other; so each new room needs a place here.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "model",
     "input",
     "clock",
@@ -31,25 +31,33 @@ const ORDER: [&str; 24] = [
     "app",
     "http",
     "demo",
+    "client",
     "cli",
     "main",
 ];
 
 /// Rooms that only these may use, whatever the order says.
-const USED_ONLY_BY: [(&str, &[&str]); 3] = [("config", &["app", "cli"]), ("demo", &["cli"]), ("cli", &["main"])];
+const USED_ONLY_BY: [(&str, &[&str]); 4] =
+    [("config", &["app", "cli"]), ("demo", &["cli"]), ("client", &["cli"]), ("cli", &["main"])];
+
+/// The rooms that these may use, whatever stands before them: on a person's machine there is no server.
+const USES_ONLY: [(&str, &[&str]); 1] = [("client", &["model", "clock", "secret", "format"])];
 
 /// Crates that only these rooms may name: SQL stays in `store`, AWS in `sts`, HTTP in `http` and where it is
 /// served, what is asked of others in `outward`.
-const CRATES: [(&str, &[&str]); 9] = [
-    ("reqwest", &["outward"]),
-    ("oauth2", &["identity"]),
-    ("askama", &["template", "http"]),
+const CRATES: [(&str, &[&str]); 12] = [
+    ("askama", &["template", "http", "demo"]),
+    ("reqwest", &["outward", "client"]),
     ("sqlx", &["store"]),
     ("aws_sdk_sts", &["sts"]),
     ("jsonwebtoken", &["identity", "demo"]),
     ("prometheus_client", &["metrics"]),
     ("axum", &["http", "app", "demo", "cli"]),
     ("clap", &["cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("dialoguer", &["cli"]),
+    ("oauth2", &["client", "identity"]),
+    ("keyring", &["client"]),
 ];
 
 /// Rooms that do no I/O and wait for nothing.
@@ -150,10 +158,13 @@ fn a_room_uses_only_rooms_below_it() {
         for used in rooms_used(code).iter().filter(|used| *used != room) {
             // Macros of the crate's root are no room.
             let Some(other) = place(used) else { continue };
+            let few = USES_ONLY.iter().find(|(few, _)| few == room);
             let reserved = USED_ONLY_BY.iter().find(|(reserved, _)| reserved == used);
             if other > own {
                 faults.push(format!("{}: `{room}` uses `{used}`, which stands above it", path.display()));
-            } else if reserved.is_some_and(|(_, users)| !users.contains(&room.as_str())) {
+            } else if reserved.is_some_and(|(_, users)| !users.contains(&room.as_str()))
+                || few.is_some_and(|(_, rooms)| !rooms.contains(&used.as_str()))
+            {
                 faults.push(format!("{}: `{used}` is not for `{room}`", path.display()));
             }
         }
@@ -184,7 +195,7 @@ fn files_keep_the_rules_of_form() {
         let Ok(text) = fs::read_to_string(&path) else { continue };
         let (name, lines) = (path.file_name().unwrap().to_str().unwrap(), text.lines().count());
         let most = if path.ends_with("src/main.rs") { 30 } else { MOST_LINES };
-        if lines > most {
+        if lines > most && name != "Cargo.lock" {
             faults.push(format!("{}: {lines} lines, at most {most}", path.display()));
         }
         if name == "mod.rs" {

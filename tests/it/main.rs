@@ -5,6 +5,12 @@
 mod api;
 mod aws;
 mod changes;
+mod cli_creds;
+mod cli_exec;
+mod client;
+mod clients;
+mod console;
+mod container;
 mod crash;
 mod credentials;
 #[cfg(feature = "demo")]
@@ -13,16 +19,20 @@ mod events;
 mod ground;
 mod layers;
 mod limits;
+mod login;
 mod metrics;
 mod openapi;
 mod outage;
 mod portal;
+mod portal_access;
 mod portal_audit;
+mod protocol;
 mod reading;
 mod recorder;
 mod replicas;
 mod schema;
 mod secrets;
+mod shells;
 #[cfg(feature = "demo")]
 mod simulated_aws;
 mod stop;

@@ -130,6 +130,7 @@ async fn each_end_of_a_request_is_counted(db: &TestDb) {
     hallpass_issuance_errors_total{code="audit_unavailable"} 0
     hallpass_issuance_errors_total{code="store_unavailable"} 0
     hallpass_issuances_total{outcome="issued"} 1
+    hallpass_issuances_total{outcome="shared"} 0
     hallpass_issuances_total{outcome="denied"} 1
     hallpass_issuances_total{outcome="failed"} 1
     hallpass_issuances_total{outcome="unknown"} 0
@@ -143,6 +144,10 @@ async fn each_end_of_a_request_is_counted(db: &TestDb) {
     hallpass_shed_requests_total{full="requests"} 0
     hallpass_shed_requests_total{full="sts_rate"} 0
     hallpass_shed_requests_total{full="sts_account"} 0
+    hallpass_signin_call_duration_seconds_count 0
+    hallpass_signin_errors_total{kind="refused"} 0
+    hallpass_signin_errors_total{kind="throttled"} 0
+    hallpass_signin_errors_total{kind="unavailable"} 0
     hallpass_store_read_duration_seconds_count 3
     hallpass_sts_call_duration_seconds_count 2
     hallpass_sts_errors_total{kind="refused"} 0

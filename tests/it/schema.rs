@@ -7,10 +7,12 @@ use crate::support::{
         TestApp, migrate, rows,
     },
     database::{TestDb, on_postgres, on_sqlite},
+    until,
 };
 use hallpass::store::Store;
+use reqwest::Method;
 use serde_json::json;
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 #[test]
 fn both_databases_have_the_same_tables_columns_and_indexes() {
@@ -62,6 +64,11 @@ fn with_an_owner_the_service_can_only_add_to_the_audit() {
         assert_eq!(test.credentials(Alice, &json!({"role": "prod/ReadOnly"})).await.status, 200);
         let block = test.post("/v1/blocks", Admin, &json!({"role": "prod/ReadOnly", "reason": "x"})).await;
         assert_eq!(test.delete(&format!("/v1/blocks/{}", block.member("id")), Admin).await.status, 204);
+        let token = test.post("/v1/tokens", Admin, &json!({"name": "laptop"})).await;
+        let used = async || test.get("/v1/tokens", Admin).await.body()["tokens"][0]["last_used_at"].as_str().map(drop);
+        assert_eq!(test.request_with(Method::GET, "/v1/whoami", &token.member("token")).send().await.status, 200);
+        until("noted use", Duration::from_secs(10), used).await;
+        assert_eq!(test.delete(&format!("/v1/tokens/{}", token.member("id")), Admin).await.status, 204);
         test.close().await;
 
         let mut sql = service.connect().await;
@@ -79,6 +86,7 @@ fn with_an_owner_the_service_can_only_add_to_the_audit() {
             "CREATE TABLE mine (x INTEGER)",
             "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
             "DELETE FROM audit_streams",
+            "DELETE FROM api_tokens",
             "UPDATE schema_compatibility SET oldest_version = 9",
             "UPDATE _sqlx_migrations SET success = false",
         ] {

@@ -130,7 +130,10 @@ async fn minted_credentials_are_the_session_until_it_ends() {
     assert_eq!(refused.1, "ValidationError");
     assert!(refused.2.contains("role chaining"), "{refused:?}");
 
-    clock.advance(Duration::from_secs(901));
+    // An SDK goes by the service's clock as its last answer told it.
+    clock.advance(Duration::from_mins(10));
+    own.get_caller_identity().send().await.unwrap();
+    clock.advance(Duration::from_secs(301));
     let refused = refusal(own.get_caller_identity().send().await);
     assert_eq!((refused.0, refused.1.as_str()), (403, "ExpiredToken"));
 }
@@ -374,4 +377,49 @@ async fn the_aws_cli_takes_its_answers() {
     assert_eq!(who, "arn:aws:sts::111122223333:assumed-role/Open/cli");
     let refused = aws_at(&url, &BROKER, &[&assume[..], &["wrong-id"]].concat()).unwrap();
     assert!(refused.contains("(AccessDenied) when calling the AssumeRole operation"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_sign_in_service_takes_a_sessions_own_credentials() {
+    let (url, clock) = start().await;
+    let answer = open(&broker(&url)).duration_seconds(900).send().await.unwrap();
+    let session = answer.credentials().unwrap();
+    let (id, key, token) = (session.access_key_id(), session.secret_access_key(), session.session_token());
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |action: &str, duration: Option<&str>, [id, key, token]: [&str; 3]| {
+        let session = serde_json::json!({"sessionId": id, "sessionKey": key, "sessionToken": token}).to_string();
+        let mut form = reqwest::Url::parse("http://form/").unwrap();
+        form.query_pairs_mut().append_pair("Action", action).append_pair("Session", &session);
+        if let Some(duration) = duration {
+            form.query_pairs_mut().append_pair("SessionDuration", duration);
+        }
+        let request = http.post(format!("{url}/federation")).body(form.query().unwrap().to_owned());
+        let reply = request.send().await.unwrap();
+        (reply.status().as_u16(), reply.text().await.unwrap())
+    };
+    let own = [id, key, token];
+    for (action, duration, keys, status) in [
+        ("getSigninToken", None, own, 200),
+        ("getSigninToken", Some("900"), own, 200),
+        ("getSigninToken", Some("43200"), own, 200),
+        ("getSigninToken", Some("899"), own, 400),
+        ("getSigninToken", Some("43201"), own, 400),
+        ("getSigninToken", Some("x"), own, 400),
+        ("logout", None, own, 400),
+        ("getSigninToken", None, [id, "another", token], 400),
+        ("getSigninToken", None, [id, key, "another"], 400),
+        ("getSigninToken", None, ["ASIADEMOUNKNOWN23456", key, token], 400),
+        ("getSigninToken", None, [BROKER[0].1, BROKER[1].1, ""], 400),
+    ] {
+        assert_eq!(ask(action, duration, keys).await.0, status, "{action} {duration:?} {}", keys[0]);
+    }
+    let (_, answer) = ask("getSigninToken", Some("3600"), own).await;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let link =
+        format!("{url}/federation?Action=login&Destination=x&SigninToken={}", answer["SigninToken"].as_str().unwrap());
+    let look = async || http.get(&link).send().await.unwrap().status().as_u16();
+    assert_eq!(look().await, 200);
+    clock.advance(Duration::from_mins(15));
+    assert_eq!(look().await, 400, "the link has ended");
+    assert_eq!(ask("getSigninToken", None, own).await.0, 400, "and so has the session");
 }

@@ -2,14 +2,18 @@
 //! as a process of its own. Nothing here knows the service's inside.
 
 pub(crate) mod app;
+pub(crate) mod brief;
 pub(crate) mod database;
 pub(crate) mod described;
 pub(crate) mod exposition;
 pub(crate) mod issuer;
 pub(crate) mod log;
 pub(crate) mod moto;
+pub(crate) mod oidc;
+pub(crate) mod person;
 pub(crate) mod service;
 pub(crate) mod shown;
+pub(crate) mod signin;
 pub(crate) mod sts;
 pub(crate) mod world;
 

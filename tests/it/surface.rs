@@ -13,6 +13,7 @@ on_both!(every_persona_on_every_route, nothing_is_told_without_credentials, a_re
 
 /// A part of the page.
 const FILE: &str = "page.js";
+const PLAIN: &str = "444455556666/Plain";
 pub(crate) const NOBODYS: &str = "019b7ca9-8c88-7000-8000-ffffffffffff";
 
 pub(crate) struct Route {
@@ -31,9 +32,12 @@ pub(crate) fn routes(test: &TestApp) -> Vec<Route> {
         (Method::GET, "/openapi.json", None),
         (Method::GET, "/docs", None),
         (Method::GET, &format!("/docs/{FILE}"), None),
+        (Method::GET, "/v1/login", None),
         (Method::GET, "/v1/whoami", None),
         (Method::GET, "/v1/roles", None),
         (Method::POST, "/v1/credentials", Some(json!({"role": "444455556666/Plain"}))),
+        (Method::POST, "/v1/console", Some(json!({"role": "444455556666/Plain"}))),
+        (Method::GET, &format!("/v1/container/{PLAIN}"), None),
         (Method::POST, "/v1/explain", Some(json!({"role": "444455556666/Plain"}))),
         (Method::POST, "/v1/explain", Some(json!({"role": "prod/Deploy", "principal": "user:bob@example.com"}))),
         (Method::GET, "/v1/allowlist", None),
@@ -58,8 +62,10 @@ pub(crate) fn routes(test: &TestApp) -> Vec<Route> {
 
 /// The methods and paths as the router's patterns have them, each once.
 fn asked(routes: &[Route]) -> BTreeSet<String> {
-    let pattern =
-        |route: &Route| route.path.split('?').next().unwrap().replace(NOBODYS, "{id}").replace(FILE, "{file}");
+    let pattern = |route: &Route| {
+        let path = route.path.split('?').next().unwrap();
+        path.replace(NOBODYS, "{id}").replace(FILE, "{file}").replace(PLAIN, "{account}/{role}")
+    };
     routes.iter().map(|route| format!("{} {}", route.method, pattern(route))).collect()
 }
 
@@ -114,9 +120,12 @@ async fn every_persona_on_every_route(db: &TestDb) {
         GET /openapi.json                                             200       200       200       200       200       200
         GET /docs                                                     200       200       200       200       200       200
         GET /docs/page.js                                             200       200       200       200       200       200
+        GET /v1/login                                                 200       200       200       200       200       200
         GET /v1/whoami                                                401       200       200       200       200       200
         GET /v1/roles                                                 401       200       200       200       200       200
         POST /v1/credentials                                          401       403       200       403       200       403
+        POST /v1/console                                              401       403       200       403       200       403
+        GET /v1/container/444455556666/Plain                          401       403       200       403       200       403
         POST /v1/explain                                              401       200       200       200       200       200
         POST /v1/explain                                              401       403       403       200       403       200
         GET /v1/allowlist                                             401       403       403       200       200       200
@@ -143,7 +152,7 @@ async fn every_persona_on_every_route(db: &TestDb) {
 async fn nothing_is_told_without_credentials(db: &TestDb) {
     let test = TestApp::start(db).await;
     for route in routes(&test) {
-        let open = !route.path.starts_with("/v1/");
+        let open = !route.path.starts_with("/v1/") || route.path == "/v1/login";
         let anonymous = ask(&test, &route, Persona::Anonymous).await;
         if open {
             assert_eq!(anonymous.status, 200, "{}", route.path);

@@ -13,7 +13,9 @@ use hallpass::{
     http::Patience,
     tls::{Certificates, Look, TlsFault, TlsFiles},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
 use reqwest::Version;
 use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -26,22 +28,27 @@ use tokio::{
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A certification authority, and a folder for what it gives out.
-struct Authority {
+pub(crate) struct Authority {
     ca: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // By its usual name what it signs would look as if it had signed itself.
+        params.distinguished_name.push(DnType::CommonName, "the authority of the tests");
+        // Python from 3.13 on wants to be told, and of each certificate which key of the authority's has signed it.
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         Self { ca, folder: tempfile::tempdir().unwrap() }
     }
 
     /// A certificate for 127.0.0.1 and this name, and its key.
-    fn issue(&self, name: &str, until: i32) -> (String, String) {
+    pub(crate) fn issue(&self, name: &str, until: i32) -> (String, String) {
         let mut params = CertificateParams::new(["127.0.0.1".to_owned(), name.to_owned()]).unwrap();
+        params.use_authority_key_identifier_extension = true;
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.ca).unwrap().pem(), key.serialize_pem())
@@ -58,9 +65,14 @@ impl Authority {
     }
 
     /// The pair is in use.
-    fn load(&self, pair: &(String, String)) -> Arc<Certificates> {
+    pub(crate) fn load(&self, pair: &(String, String)) -> Arc<Certificates> {
         self.write(pair);
         Certificates::load(self.files(), Clock::system()).unwrap()
+    }
+
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.ca.pem()
     }
 
     /// A client that trusts this authority and nobody else.

@@ -49,9 +49,12 @@ async fn what_each_token_opens(db: &TestDb) {
     }
     insta::allow_duplicates! { insta::assert_snapshot!(matrix.join("\n"), @"
                                                                 Alice     Admin   Machine     Bound Container
+    GET /v1/login                                                 200       200       200       200       200
     GET /v1/whoami                                                200       200       200       200       200
     GET /v1/roles                                                 200       200       200       200       403
     POST /v1/credentials                                          200       403       200       403       403
+    POST /v1/console                                              200       403       200       403       403
+    GET /v1/container/444455556666/Plain                          200       403       200       403       200
     POST /v1/explain                                              200       200       200       200       403
     POST /v1/explain                                              403       403       403       403       403
     GET /v1/allowlist                                             403       403       403       403       403

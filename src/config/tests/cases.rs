@@ -10,12 +10,44 @@ kind = "workload"
 /// What stands before and behind [`super::LEAST`], and every fault that it brings.
 pub(super) const CASES: &[(&str, &str, &[&str])] = &[
     // What comes with later features is unknown.
-    ("aws.signin_url = 'x'", "", &["aws.signin_url: unknown key; known here: region"]),
     (
-        "login = {}",
+        "aws.signin_url = 'x'",
         "",
-        &["login: unknown key; known here: server, database, aws, access, issuers, portal, audit, limits"],
+        &["aws.signin_url: expected an origin without a path: https://<host>, or http:// on loopback"],
     ),
+    (
+        "aws.signin_url = 'http://signin.aws.amazon.com'",
+        "",
+        &["aws.signin_url: expected an origin without a path: https://<host>, or http:// on loopback"],
+    ),
+    ("aws.sign_in = 'x'", "", &["aws.sign_in: unknown key; known here: region, signin_url"]),
+    // [login]
+    ("login = {}", "", &["login.client_id: required, but not there", "login.issuer: required, but not there"]),
+    ("login = { issuer = 'corp', client_id = 'cli' }", "", &[]),
+    (
+        "login = { issuer = 'other', client_id = '', token = 'both', scopes = ['email'], redirect_port = 80 }",
+        "",
+        &[
+            "login.client_id: expected the client's id, as the provider has it",
+            "login.issuer: no issuer of that name is in [[issuers]]",
+            "login.redirect_port: expected a port from 1024 to 65535",
+            "login.scopes: expected scopes without spaces, \"openid\" among them",
+            "login.token: expected \"id\" or \"access\"",
+        ],
+    ),
+    (
+        "login = { issuer = 'corp', client_id = 'cli', token = 'id' }",
+        "",
+        &[
+            "login.client_id: an ID token has the client's id as its audience: add it to the issuer's audiences, or set login.token = \"access\"",
+        ],
+    ),
+    (
+        "login = { issuer = 'github', client_id = 'cli' }",
+        GITHUB,
+        &["login.issuer: expected an issuer with kind = \"people\": workloads do not sign in"],
+    ),
+    // [portal]
     ("portal = {}", "", &["portal.client_id: required, but not there", "portal.issuer: required, but not there"]),
     (
         "portal = { issuer = 'github', client_id = 'a b', session_idle = '1m', session_max = '10x' }",

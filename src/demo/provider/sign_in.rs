@@ -71,7 +71,7 @@ pub(super) struct Asked {
 /// Shows everybody; sends the browser back once somebody is chosen. Only to loopback: this provider knows no passwords.
 pub(super) async fn authorize(State(provider): State<Provider>, Query(asked): Query<Asked>) -> Response {
     let lawful = asked.client_id == PORTAL_CLIENT && asked.code_challenge_method == "S256";
-    let back = crate::outward::parse_address(&asked.redirect_uri).ok().filter(|url| url.scheme() == "http" && lawful);
+    let back = crate::model::parse_address(&asked.redirect_uri).ok().filter(|url| url.scheme() == "http" && lawful);
     let Some(mut back) = back else {
         return (StatusCode::BAD_REQUEST, "This provider signs people in to the demo's Hallpass alone.\n")
             .into_response();

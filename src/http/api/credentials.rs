@@ -4,18 +4,18 @@ use crate::{
     app::App,
     audit::Purpose,
     broker::{Issued, Request},
+    format::{Credentials, Format, Process},
     http::{
         error::Error,
-        extract::{Authenticated, Input},
+        extract::{Authenticated, Input, Params},
     },
     input::Faults,
-    model::{GrantId, Invalid, IssuanceId, Reason, RoleArn, RoleRef, SessionDuration, SourceIdentity, Time},
+    model::{GrantId, Invalid, Reason, RoleRef, SessionDuration, SourceIdentity},
 };
-use axum::{Json, extract::State, response::IntoResponse};
+use axum::{extract::State, http::header, response::IntoResponse};
 use deserr::Deserr;
-use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// What to have credentials for.
 #[derive(Debug, Deserr, ToSchema)]
@@ -36,7 +36,7 @@ pub(in crate::http) struct Body {
     /// An IAM policy that narrows the session; refused where the grant has one of its own.
     session_policy: Option<GivenPolicy>,
     #[deserr(default, try_from(Option<String>) = parse_region -> Invalid)]
-    /// Only repeated in the answer.
+    /// Only repeated in the answer; a shell or a credentials file gets it where it is given.
     #[schema(pattern = "^[A-Za-z0-9-]{1,32}$", example = "eu-west-1")]
     region: Option<String>,
     #[deserr(default)]
@@ -54,61 +54,86 @@ fn parse_region(text: Option<String>) -> Result<Option<String>, Invalid> {
     }
 }
 
-/// Credentials, and where they come from.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct Credentials<'a> {
-    /// Names them in the audit.
-    #[schema(value_type = IssuanceId)]
-    issuance_id: String,
-    #[schema(value_type = RoleArn)]
-    role_arn: String,
-    assumed_role_arn: &'a str,
-    source_identity: Option<&'a str>,
-    access_key_id: &'a str,
-    secret_access_key: &'a str,
-    session_token: &'a str,
-    #[schema(value_type = Time)]
-    expires_at: String,
-    #[schema(value_type = SessionDuration)]
-    duration_seconds: u32,
-    /// What made the session shorter than the hour that was not asked for.
-    #[schema(value_type = Option<Limit>)]
-    clamped_by: Option<&'static str>,
-    region: &'a str,
+#[derive(Debug, Deserr, IntoParams)]
+#[deserr(error = Faults, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct Query {
+    #[deserr(default, try_from(String) = parse_format -> Invalid)]
+    /// For whom the credentials are written: as JSON (the default), for `credential_process`, a shell, or as a section of
+    /// a credentials file. An error is then one line of the same kind, which says the status and the code alone.
+    #[param(required = false, value_type = FormatName, inline)]
+    format: Format,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
+fn parse_format(text: String) -> Result<Format, Invalid> {
+    Format::parse(&text)
+}
+
+/// What `format` may be.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described: `format` has the names")]
+enum FormatName {
+    Json,
+    Process,
+    Env,
+    Fish,
+    PowerShell,
+    Cmd,
+    Ini,
+}
+
+/// What is answered in JSON.
+#[derive(ToSchema)]
+#[schema(as = CredentialsAnswer)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only described: `format` writes it")]
+enum Answer {
+    Json(Credentials<'static>),
+    Process(Process<'static>),
 }
 
 /// New credentials for one role.
 #[utoipa::path(
-    post, path = "/v1/credentials", operation_id = "issueCredentials", tag = "caller", request_body = Body,
-    responses((status = 200, description = "The credentials", body = Credentials)),
+    post, path = "/v1/credentials", operation_id = "issueCredentials", tag = "caller", params(Query), request_body = Body,
+    responses((status = 200, description = "The credentials", content((Answer = "application/json"), (String = "text/plain")))),
 )]
 pub(in crate::http) async fn issue(
     State(app): State<App>,
     who: Authenticated,
+    Params(query): Params<Query>,
     Input(body): Input<Body>,
 ) -> Result<impl IntoResponse, Error> {
     let session_policy = sendable(body.session_policy)?;
     let ask = Ask { duration: body.duration_seconds, reason: body.reason, session_policy, grant_id: body.grant_id };
     let request = Request { role: body.role, ask, purpose: Purpose::Api };
     let issued = app.broker.issue(who.caller, who.actor, request).await?;
-    Ok((NO_STORE, Json(show(&issued, body.region.as_deref().unwrap_or(&app.region))).into_response()))
+    let text = written(&issued, body.region.as_deref(), &app.region, |credentials| query.format.write(credentials))?;
+    Ok((NO_STORE, [(header::CONTENT_TYPE, query.format.media_type())], text))
 }
 
-/// The one place where released credentials become an answer.
-fn show<'a>(issued: &'a Issued, region: &'a str) -> Credentials<'a> {
+/// The one place where released credentials become text.
+pub(in crate::http) fn written<T>(
+    issued: &Issued,
+    region: Option<&str>,
+    own_region: &str,
+    write: impl FnOnce(&Credentials<'_>) -> T,
+) -> T {
     let (credentials, facts) = (&issued.credentials, issued.credentials.facts());
-    Credentials {
-        issuance_id: credentials.issuance().to_string(),
-        role_arn: issued.role.to_string(),
+    write(&Credentials {
+        issuance_id: &credentials.issuance().to_string(),
+        role_arn: &issued.role.to_string(),
         assumed_role_arn: &facts.assumed_role_arn,
         source_identity: issued.source_identity.as_ref().map(SourceIdentity::as_str),
         access_key_id: &facts.access_key_id,
         secret_access_key: credentials.secret_access_key().expose(),
         session_token: credentials.session_token().expose(),
-        expires_at: facts.expires_at.to_string(),
+        expires_at: &facts.expires_at.to_string(),
         duration_seconds: issued.permit.duration.seconds(),
         clamped_by: issued.permit.clamped_by.map(Limit::as_str),
-        region,
-    }
+        region: region.unwrap_or(own_region),
+        region_given: region.is_some(),
+        profile: &format!("{}-{}", issued.account, issued.role.name),
+    })
 }

@@ -50,11 +50,32 @@ struct FaultBody {
     problem: String,
 }
 
+/// An error of the container-credentials protocol: two texts, each under both of the names that SDKs read.
+#[derive(ToSchema)]
+#[schema(as = ContainerProblem)]
+#[serde(rename_all = "PascalCase")]
+#[expect(dead_code, reason = "only described: `error` writes it")]
+pub(in crate::http) struct ContainerProblemBody {
+    /// Stable; programs go by it.
+    code: String,
+    /// For people: one sentence, which ends up in the log of whoever asked.
+    message: String,
+    /// As `Code`.
+    #[serde(rename = "code")]
+    small_code: String,
+    /// As `Message`.
+    #[serde(rename = "message")]
+    small_message: String,
+}
+
+/// The one operation whose errors are of another form.
+const CONTAINER: &str = "containerCredentials";
+
 /// What a request holds can be left out; of what is answered only some members of these, where others are null.
 const WITH_ABSENT: [&str; 4] = ["FieldChange", "Fault", "Problem", "SessionPolicy"];
 
 /// Every code with its status.
-const CODES: [(u16, &str); 27] = [
+const CODES: [(u16, &str); 28] = [
     (400, "invalid_request"),
     (401, "unauthenticated"),
     (401, "token_expired"),
@@ -62,6 +83,7 @@ const CODES: [(u16, &str); 27] = [
     (403, "forbidden"),
     (403, "not_allowed"),
     (404, "not_found"),
+    (405, "method_not_allowed"),
     (408, "request_timeout"),
     (409, "conflict"),
     (412, "stale"),
@@ -97,7 +119,7 @@ const AUTHENTICATED: [&str; 7] = [
 const BODY: [&str; 4] = ["invalid_request", "request_timeout", "too_large", "unsupported_media_type"];
 
 /// What an operation can fail with by what it does, beside what it takes.
-const OWN: [(&str, &[&str]); 17] = [
+const OWN: [(&str, &[&str]); 20] = [
     (
         "issueCredentials",
         &[
@@ -107,6 +129,30 @@ const OWN: [(&str, &[&str]); 17] = [
             "reason_required",
             "session_policy_fixed",
             "session_policy_too_large",
+            "sts_refused",
+            "sts_throttled",
+            "sts_unavailable",
+        ],
+    ),
+    (
+        CONTAINER,
+        &[
+            "not_allowed",
+            "method_not_allowed",
+            "duration_too_long",
+            "reason_required",
+            "sts_refused",
+            "sts_throttled",
+            "sts_unavailable",
+        ],
+    ),
+    (
+        "signIn",
+        &[
+            "forbidden",
+            "not_allowed",
+            "duration_too_long",
+            "reason_required",
             "sts_refused",
             "sts_throttled",
             "sts_unavailable",
@@ -128,6 +174,7 @@ const OWN: [(&str, &[&str]); 17] = [
     ("listEvents", &["forbidden"]),
     ("exportEvents", &["forbidden"]),
     ("listHeads", &["forbidden"]),
+    ("login", &["not_found"]),
 ];
 
 /// Adds to every operation its problems, and to every answer its headers and that its members are always there.
@@ -196,23 +243,42 @@ fn parameters(operation: &Operation, place: &ParameterIn) -> bool {
 }
 
 fn add(operation: &mut Operation, status: u16, codes: &[&'static str]) {
+    let container = operation.operation_id.as_deref() == Some(CONTAINER);
     let names: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
-    let of_these = ObjectBuilder::new()
-        .property("code", ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes.iter().copied())))
-        .property("status", ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status])));
-    let schema = AllOfBuilder::new().item(Ref::from_schema_name("Problem")).item(of_these);
+    let mut of_these = ObjectBuilder::new()
+        .property("code", ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes.iter().copied())));
+    let (name, media_type) = if container {
+        ("ContainerProblem", "application/json")
+    } else {
+        of_these =
+            of_these.property("status", ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status])));
+        ("Problem", "application/problem+json")
+    };
+    let schema = AllOfBuilder::new().item(Ref::from_schema_name(name)).item(of_these);
     let content = Content::new(Some(Schema::AllOf(schema.build())));
     let mut response = match operation.responses.responses.remove(&status.to_string()) {
         Some(RefOr::T(response)) => response,
         _ => Response::new(names.join(", ")),
     };
-    response.content.insert("application/problem+json".to_owned(), content.into());
+    response.content.insert(media_type.to_owned(), content.into());
+    if operation.operation_id.as_deref() == Some("issueCredentials") {
+        response.content.insert("text/plain".to_owned(), written(ObjectBuilder::new().schema_type(Type::String)));
+        let text = |name: &str| (name.to_owned(), ObjectBuilder::new().schema_type(Type::String));
+        let members = ["code", "message"].map(text).into_iter();
+        let process = members.fold(ObjectBuilder::new(), |all, (name, text)| all.property(&name, text).required(name));
+        response.content.insert("application/json".to_owned(), written(process));
+    }
     match status {
         401 => header(&mut response, "www-authenticate", "RFC 6750: what is asked for, and which check failed."),
         429 | 503 => header(&mut response, "retry-after", "When to come again, in seconds."),
         _ => {}
     }
     operation.responses.responses.insert(status.to_string(), RefOr::T(response));
+}
+
+/// An error in the form that `format` asks for.
+fn written(schema: ObjectBuilder) -> RefOr<Content> {
+    Content::new(Some(Schema::Object(schema.build()))).into()
 }
 
 fn add_request_id(operation: &mut Operation) {

@@ -2,8 +2,8 @@ use super::{Attempt, PortalConfig, SignInError};
 use crate::{
     clock::Clock,
     identity::{Issuer, IssuerKind, fetch::Fetcher},
-    model::Time,
-    outward::{self, Method, NoAnswer, NoClient, Outward, Url, parse_address},
+    model::{Time, parse_address},
+    outward::{self, Method, NoAnswer, NoClient, Outward, Url},
     secret::Secret,
 };
 use oauth2::{

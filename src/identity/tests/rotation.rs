@@ -3,8 +3,7 @@ use crate::{
     clock::Clock,
     identity::{AuthFault, Identity},
     metrics::Metrics,
-    model::{IssuerName, Time},
-    outward::parse_address,
+    model::{IssuerName, Time, parse_address},
 };
 use futures_util::{FutureExt, future::join_all};
 use serde_json::{Value, json};
@@ -56,6 +55,25 @@ async fn a_key_that_is_gone_takes_its_remembered_tokens_with_it() {
         };
         assert_eq!(refusal, expected);
     }
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_does_not_fill_the_house() {
+    let bench = Bench::new(|_| ()).await;
+    bench.ask(&bench.token(json!({}), json!({}))).await.unwrap();
+    bench.clock.advance(Duration::from_secs(30));
+    bench.provider.set_mode(Mode::Hang);
+    let tokens: Vec<String> = (0..130).map(|i| signed(&bench, &P256, &format!("made-up-{i}"))).collect();
+    let flood = join_all(tokens.iter().map(|token| bench.ask(token)));
+    let release = async {
+        bench.provider.asked(2).await;
+        bench.provider.set_mode(Mode::Answer);
+    };
+    let (refusals, ()) = tokio::join!(flood, release);
+    let faults: Vec<_> = refusals.into_iter().map(fault).collect();
+    let (waited, turned_away) = faults.split_at(128);
+    assert!(waited.iter().all(|fault| *fault == AuthFault::Invalid(UNKNOWN)), "{waited:?}");
+    assert_eq!(turned_away, [AuthFault::KeysUnavailable; 2], "whether their key is unknown, nobody knows yet");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use super::{
     issuer::{Alg, Issuer},
     log,
     shown::shown,
+    signin::FakeSignIn,
     sts::FakeSts,
     until,
 };
@@ -124,6 +125,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Clock,
     pub(crate) corp: Issuer,
     pub(crate) sts: FakeSts,
+    pub(crate) signin: FakeSignIn,
     pub(crate) app: App,
     ci: Issuer,
     pub(crate) url: String,
@@ -161,6 +163,14 @@ impl TestApp {
         test
     }
 
+    /// With [`ALLOWLIST`], at the time that it is: for programs that have no other clock.
+    pub(crate) async fn start_today(db: &TestDb) -> Self {
+        migrate(db).await;
+        let test = Self::start_at(db, Clock::settable(Clock::system().now()), Setting::default()).await;
+        test.apply(ALLOWLIST).await;
+        test
+    }
+
     /// Another replica on the same database and clock.
     pub(crate) async fn start_another(&self, db: &TestDb) -> Self {
         Self::start_at(db, self.clock.clone(), Setting::default()).await
@@ -169,10 +179,11 @@ impl TestApp {
     async fn start_at(db: &TestDb, clock: Clock, setting: Setting) -> Self {
         log::keep();
         let sts = FakeSts::start_at(clock.clone()).await;
+        let signin = FakeSignIn::start().await;
         let corp = Issuer::start_at(Alg::Es256, clock.clone()).await;
         let ci = Issuer::start_at(Alg::EdDsa, clock.clone()).await;
         let folder = tempfile::tempdir().unwrap();
-        let config = write_config(folder.path(), db, &corp.url, &ci.url);
+        let config = write_config(folder.path(), db, &corp.url, &ci.url, &signin.url);
         let mut config = config::load(Some(&config), std::iter::empty()).unwrap();
         if !setting.proxied {
             config.server.trusted_proxies.clear();
@@ -199,7 +210,7 @@ impl TestApp {
         // Whether a certificate is any good is for tls.rs to try.
         let client = reqwest::Client::builder().no_proxy().user_agent("test/1").tls_danger_accept_invalid_certs(true);
         let client = client.build().unwrap();
-        let test = Self { clock, corp, sts, app, ci, url, metrics_url, client, writing, stop, folder };
+        let test = Self { clock, corp, sts, signin, app, ci, url, metrics_url, client, writing, stop, folder };
         until("ready service", Duration::from_secs(20), async || {
             (test.get("/readyz", Anonymous).await.status == 200).then_some(())
         })
@@ -303,7 +314,7 @@ pub(crate) async fn rows(sql: &mut Sql, db: &TestDb, table: &str) -> Vec<String>
     sql.lines(&text).await
 }
 
-fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str) -> std::path::PathBuf {
+fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str, signin: &str) -> std::path::PathBuf {
     let text = format!(
         r#"
         [server]
@@ -313,6 +324,7 @@ fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str) -> std::path::
         url = "{}"
         [aws]
         region = "eu-west-1"
+        signin_url = "{signin}"
         [access]
         admins = ["group:cloud-platform"]
         auditors = ["user:auditor@example.com"]
@@ -326,6 +338,9 @@ fn write_config(folder: &Path, db: &TestDb, corp: &str, ci: &str) -> std::path::
         principal_claim = "email"
         groups_claim = "groups"
         prefix = ""
+        [login]
+        issuer = "corp"
+        client_id = "hallpass-cli"
         [[issuers]]
         name = "ci"
         issuer = "{ci}"

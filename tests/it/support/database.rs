@@ -53,7 +53,7 @@ pub(crate) enum Sql {
 }
 
 impl TestDb {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = Self::sqlite_in(folder.path()).url;
         Self { url, _folder: Some(folder) }

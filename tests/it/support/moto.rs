@@ -26,7 +26,7 @@ impl Moto {
         };
         let port = free_port();
         let home = tempfile::tempdir().unwrap();
-        let mut command = isolated(&programs.join("moto_server"), &home);
+        let mut command = isolated(&programs.join("moto_server"), home.path());
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
         let moto =
             Self { url: format!("http://127.0.0.1:{port}"), programs, home, _server: Killed(command.spawn().unwrap()) };
@@ -40,6 +40,26 @@ impl Moto {
     /// The `aws` command with these credentials in its environment and nothing from the machine's.
     pub(crate) fn aws(&self, environment: &[(&str, &str)], arguments: &[&str]) -> String {
         run(aws(&self.programs, &self.home, &self.url).envs(environment.iter().copied()).args(arguments))
+    }
+
+    /// As [`Moto::aws`], for what must fail; what it says of it.
+    pub(crate) fn failing_aws(&self, environment: &[(&str, &str)], arguments: &[&str]) -> String {
+        let mut command = aws(&self.programs, &self.home, &self.url);
+        let output = command.envs(environment.iter().copied()).args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// A program that uses this AWS and sees no setting of this machine.
+    pub(crate) fn program(&self, program: &Path) -> Command {
+        let mut command = isolated(program, self.home.path());
+        command.env("AWS_ENDPOINT_URL", &self.url);
+        command
+    }
+
+    /// Python, where the `aws` command has its libraries.
+    pub(crate) fn python(&self) -> Command {
+        self.program(&self.programs.join("python"))
     }
 
     /// Makes a role in the account that moto derives from the credentials, and returns its ARN.
@@ -74,18 +94,18 @@ pub(crate) fn aws_at(url: &str, environment: &[(&str, &str)], arguments: &[&str]
 }
 
 fn aws(programs: &Path, home: &TempDir, url: &str) -> Command {
-    let mut command = isolated(&programs.join("aws"), home);
+    let mut command = isolated(&programs.join("aws"), home.path());
     command.env("AWS_ENDPOINT_URL", url);
     command
 }
 
 /// A program that sees no setting of this machine: no profile, no proxy, no certificates.
-fn isolated(program: &PathBuf, home: &TempDir) -> Command {
+pub(crate) fn isolated(program: &Path, home: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", variable("PATH").unwrap_or_default())
-        .env("HOME", home.path())
+        .env("HOME", home)
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
         .env("AWS_EC2_METADATA_DISABLED", "true")

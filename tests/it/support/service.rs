@@ -34,6 +34,8 @@ impl Plan {
             ("AWS_CONFIG_FILE", "/dev/null"),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
             ("AWS_ENDPOINT_URL_STS", sts),
+            // Nothing that is signed in to leaves the machine.
+            ("HALLPASS_AWS__SIGNIN_URL", sts),
             ("RUST_LOG", "info"),
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();

@@ -1,0 +1,116 @@
+//! What the commands that ask for a role have in common: the role, or a choice of them on a terminal, and what goes with it.
+
+use super::remote::{Remote, role_names};
+use crate::{
+    client::{Ask, Client, ClientError},
+    model::{Reason, RoleRef, SessionDuration},
+};
+use anyhow::{anyhow, ensure};
+use clap_complete::engine::ArgValueCompleter;
+use dialoguer::{FuzzySelect, Input, theme::ColorfulTheme};
+use std::io::{self, IsTerminal};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Wanted {
+    /// The role, as `hallpass roles` names it; without one, a terminal offers a choice.
+    #[arg(value_name = "ROLE", value_parser = RoleRef::parse, add = ArgValueCompleter::new(role_names))]
+    role: Option<RoleRef>,
+    /// How long, such as 45m or 4h [default: an hour, or less where a limit says so].
+    #[arg(long, value_name = "TIME", value_parser = SessionDuration::parse)]
+    duration: Option<SessionDuration>,
+    /// Why, for the record; some roles require it. A terminal is asked for one.
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason, env = "HALLPASS_REASON")]
+    reason: Option<Reason>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Which credentials.
+#[derive(Debug, clap::Args)]
+pub(super) struct WantedCredentials {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// The region that goes with them.
+    #[arg(long, value_name = "REGION", value_parser = parse_region)]
+    region: Option<String>,
+    /// New ones, also where there are some that last.
+    #[arg(long)]
+    pub(super) fresh: bool,
+}
+
+pub(super) fn parse_reason(text: &str) -> Result<Reason, String> {
+    Reason::parse(text).map_err(|expected| format!("expected {expected}"))
+}
+
+/// AWS's form.
+fn parse_region(text: &str) -> Result<String, &'static str> {
+    let well_formed = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if well_formed { Ok(text.to_owned()) } else { Err("expected a region such as eu-west-1") }
+}
+
+impl Wanted {
+    /// The server, and what it is to be asked.
+    pub(super) async fn open(self) -> anyhow::Result<(Client, Ask)> {
+        let client = self.remote.open()?;
+        let role = match self.role {
+            Some(role) => role,
+            None => choose(&client).await?,
+        };
+        Ok((client, Ask { role, duration: self.duration, reason: self.reason, region: None }))
+    }
+}
+
+impl WantedCredentials {
+    pub(super) async fn open(self) -> anyhow::Result<(Client, Ask)> {
+        let (client, ask) = self.wanted.open().await?;
+        Ok((client, Ask { region: self.region, ..ask }))
+    }
+}
+
+/// Asks the server; where it wants a reason and somebody is there, asks them for one and tries once more.
+pub(super) async fn asked<T>(ask: &mut Ask, call: impl AsyncFn(&Ask) -> Result<T, ClientError>) -> anyhow::Result<T> {
+    match call(ask).await {
+        Err(error) if error.code() == Some("reason_required") && is_watched() => {
+            let theme = ColorfulTheme::default();
+            let prompt = Input::<String>::with_theme(&theme).with_prompt("Why do you need it (for the record)");
+            let reason = prompt.validate_with(|text: &String| parse_reason(text).map(drop)).interact_text();
+            ask.reason = Some(Reason::parse(&reason.map_err(broken_off)?)?);
+            Ok(call(ask).await?)
+        }
+        answer => Ok(answer?),
+    }
+}
+
+/// Whether there is somebody to be asked: stdout may go elsewhere, as in `eval "$(hallpass creds)"`.
+fn is_watched() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Has a person choose, the roles used last before the others.
+async fn choose(client: &Client) -> anyhow::Result<RoleRef> {
+    ensure!(is_watched(), "no role is named: `hallpass roles` lists what you may have");
+    let mut roles = client.roles().await?;
+    ensure!(
+        !roles.is_empty(),
+        "no role is granted to you: ask those who keep the allowlist; `hallpass whoami` shows what to name"
+    );
+    let recent = client.recently_used();
+    roles.sort_by_key(|role| recent.iter().position(|name| *name == role.role).unwrap_or(usize::MAX));
+    let width = roles.iter().map(|role| role.role.chars().count()).max().unwrap_or_default();
+    let lines = roles.iter().map(|role| {
+        let description = role.description.as_deref().unwrap_or_default();
+        format!("{:<width$}  {}", super::one_line(&role.role), super::one_line(description)).trim_end().to_owned()
+    });
+    let theme = ColorfulTheme::default();
+    let select = FuzzySelect::with_theme(&theme).with_prompt("Role").items(lines).default(0).max_length(15);
+    let chosen = select.interact_opt().map_err(broken_off)?.ok_or_else(|| anyhow!("no role was chosen"))?;
+    Ok(RoleRef::parse(&roles[chosen].role)?)
+}
+
+fn broken_off(error: dialoguer::Error) -> anyhow::Error {
+    let dialoguer::Error::IO(error) = error;
+    match error.kind() {
+        io::ErrorKind::Interrupted => anyhow!("nothing was chosen"),
+        _ => error.into(),
+    }
+}
