@@ -25,6 +25,7 @@ mod openapi;
 mod outage;
 mod portal;
 mod portal_access;
+mod portal_audit;
 mod protocol;
 mod reading;
 mod recorder;

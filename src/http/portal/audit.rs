@@ -74,7 +74,8 @@ pub(super) struct Line {
     tone: &'static str,
     principal: String,
     role: Option<RoleArn>,
-    account: String,
+    /// Where there is no ARN: the role as it was asked for, or the account.
+    about: String,
     code: String,
     outcome: String,
 }
@@ -135,7 +136,10 @@ impl Line {
             kind,
             principal: text("/principal"),
             role: RoleArn::parse(&text("/role_arn")).ok(),
-            account: text("/account_id"),
+            about: [text("/detail/role"), text("/account_id")]
+                .into_iter()
+                .find(|text| !text.is_empty())
+                .unwrap_or_default(),
             code: text("/code"),
             outcome: outcome(&record),
         }

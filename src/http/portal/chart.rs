@@ -3,7 +3,6 @@
 //! its figures.
 
 use plotters::{
-    coord::ranged1d::SegmentValue,
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
@@ -12,10 +11,14 @@ use plotters::{
 const INK: RGBColor = RGBColor(1, 1, 1);
 /// Lines behind the bars.
 const GRID: RGBColor = RGBColor(2, 2, 2);
-const WIDTH: u32 = 640;
-const FONT: (&str, i32) = ("sans-serif", 13);
-/// A longer name is cut: the table has all of it.
-const LONGEST_NAME: usize = 28;
+/// As wide as a page, in pixels: texts are as large as they are drawn.
+pub(super) const WIDE: u32 = 1000;
+/// As wide as half a page.
+pub(super) const HALF: u32 = 500;
+/// Of 13 pixels, as `plotters` counts.
+const FONT: (&str, i32) = ("sans-serif", 16);
+/// How wide a letter is taken to be.
+const LETTER: u32 = 7;
 
 /// What a bar says beside its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +53,12 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 /// Two columns for each day, side by side. Nothing where it cannot be drawn: the table is there.
 pub(super) fn columns(days: &[(String, [(i64, Tone); 2])]) -> String {
-    drawn(240, |area| {
-        // A range needs a length.
-        let count = i32::try_from(days.len()).unwrap_or(i32::MAX).max(1);
+    // `plotters` counts with overflow where there is no range.
+    if days.is_empty() {
+        return String::new();
+    }
+    drawn((WIDE, 240), |area| {
+        let count = i32::try_from(days.len()).unwrap_or(i32::MAX);
         let most = days.iter().flat_map(|(_, columns)| columns.map(|(figure, _)| figure)).max().unwrap_or_default();
         let mut builder = ChartBuilder::on(area);
         builder.margin(8).x_label_area_size(28).y_label_area_size(48);
@@ -85,57 +91,39 @@ fn near(day: usize, at: f64) -> bool {
 }
 
 /// One lying bar for each name, the first on top.
-pub(super) fn bars(bars: &[Bar]) -> String {
-    // A range needs a length: a bar alone has an empty row below it.
-    let count = i32::try_from(bars.len()).unwrap_or(i32::MAX).max(2);
-    drawn(16 + 26 * count.unsigned_abs(), |area| {
+pub(super) fn bars(width: u32, bars: &[Bar]) -> String {
+    let names = width * 2 / 5;
+    let longest = usize::try_from(names / LETTER).unwrap_or(usize::MAX);
+    let count = u32::try_from(bars.len()).unwrap_or(u32::MAX);
+    drawn((width, 16 + 26 * count), |area| {
         let most = bars.iter().map(|bar| bar.length).fold(1.0, f64::max);
         let mut builder = ChartBuilder::on(area);
-        builder.margin(8).y_label_area_size(210);
+        builder.margin(8).margin_left(i32::try_from(names).unwrap_or_default());
         // Room for what stands at the end of the longest.
-        let mut chart = builder.build_cartesian_2d(0.0..most * 1.25, (0..count - 1).into_segmented())?;
-        let name = |at: &SegmentValue<i32>| match at {
-            SegmentValue::CenterOf(at) => bar_at(bars, count, *at).map_or(String::new(), |bar| cut(&bar.name)),
-            _ => String::new(),
-        };
-        chart
-            .configure_mesh()
-            .disable_mesh()
-            .disable_x_axis()
-            .axis_style(GRID)
-            .label_style(FONT.into_font().color(&INK))
-            .y_labels(bars.len().max(2))
-            .y_label_formatter(&name)
-            .draw()?;
-        let at_end = TextStyle::from(FONT.into_font()).color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
-        for at in 0..count {
-            let Some(bar) = bar_at(bars, count, at) else { continue };
-            let ends = [(0.0, SegmentValue::Exact(at)), (bar.length, SegmentValue::Exact(at + 1))];
-            let mut shape = Rectangle::new(ends, bar.tone.colour());
-            shape.set_margin(4, 4, 0, 0);
-            chart.draw_series([shape])?;
-            let end = (bar.length, SegmentValue::CenterOf(at));
-            chart.draw_series([EmptyElement::at(end) + Text::new(bar.said.clone(), (6, 0), at_end.clone())])?;
+        let mut chart = builder.build_cartesian_2d(0.0..most * 1.25, 0.0..f64::from(count.max(1)))?;
+        let text = |side| TextStyle::from(FONT.into_font()).color(&INK).pos(Pos::new(side, VPos::Center));
+        for (bar, above) in bars.iter().zip((0..count).rev().map(f64::from)) {
+            let ends = [(0.0, above + 0.15), (bar.length, above + 0.85)];
+            chart.draw_series([Rectangle::new(ends, bar.tone.colour())])?;
+            let name = Text::new(cut(&bar.name, longest), (-8, 0), text(HPos::Right));
+            chart.draw_series([EmptyElement::at((0.0, above + 0.5)) + name])?;
+            let said = Text::new(bar.said.clone(), (6, 0), text(HPos::Left));
+            chart.draw_series([EmptyElement::at((bar.length, above + 0.5)) + said])?;
         }
         Ok(())
     })
 }
 
-/// Upwards from the last.
-fn bar_at(bars: &[Bar], count: i32, at: i32) -> Option<&Bar> {
-    bars.get(usize::try_from(count - 1 - at).ok()?)
-}
-
-fn cut(name: &str) -> String {
-    if name.chars().count() <= LONGEST_NAME {
+fn cut(name: &str, longest: usize) -> String {
+    if name.chars().count() <= longest {
         return name.to_owned();
     }
-    name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
+    name.chars().take(longest - 1).chain(['…']).collect()
 }
 
-fn drawn(height: u32, draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Drawn) -> String {
+fn drawn(size: (u32, u32), draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Drawn) -> String {
     let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+    let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     let done = draw(&area).and_then(|()| area.present());
     drop(area);
     if let Err(error) = done {
@@ -157,9 +145,12 @@ mod tests {
     fn what_is_drawn_keeps_to_the_pages_policy() {
         let evil = "\"><script>alert(1)</script>'&";
         let days: Vec<_> = (0..30).map(|i| (format!("01-{i:02}{evil}"), [(i, Tone::Good), (1, Tone::Bad)])).collect();
-        for svg in
-            [columns(&days), bars(&[bar(evil, 3.0), bar("a", 0.0)]), columns(&[]), bars(&[]), bars(&[bar("a", 1.0)])]
-        {
+        for svg in [
+            columns(&days),
+            bars(HALF, &[bar(evil, 3.0), bar("a", 0.0)]),
+            bars(HALF, &[]),
+            bars(HALF, &[bar("a", 1.0)]),
+        ] {
             assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
             assert!(!svg.contains("style") && !svg.contains("<script") && !svg.contains("href"), "{svg}");
             for colour in svg.split(['"']).filter(|value| value.starts_with('#')) {
@@ -173,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_long_as_its_figure_and_the_first_is_on_top() {
-        let svg = bars(&[bar("first", 10.0), bar("second", 5.0)]);
+        let svg = bars(HALF, &[bar("first", 10.0), bar("second", 5.0)]);
         let widths: Vec<i32> = svg.split("<rect").skip(1).map(|rect| attribute(rect, "width")).collect();
         assert!(
             widths.len() == 2 && (widths[0] - 2 * widths[1]).abs() <= 2 || (widths[1] - 2 * widths[0]).abs() <= 2,
@@ -182,7 +173,8 @@ mod tests {
         assert!(svg.find("first").is_some() && svg.contains("second"));
         let (first, second) = (text_y(&svg, "first"), text_y(&svg, "second"));
         assert!(first < second, "{first} {second}");
-        assert!(bars(&[bar(&"n".repeat(40), 1.0)]).contains(&format!("{}…", "n".repeat(27))));
+        let long = bars(HALF, &[bar(&"n".repeat(40), 1.0)]);
+        assert!(long.contains(&format!("{}…", "n".repeat(27))), "{long}");
     }
 
     fn attribute(tag: &str, name: &str) -> i32 {

@@ -165,7 +165,7 @@ fn busiest(title: &'static str, uses: &[Use], by: fn(&Use) -> Option<&str>, filt
     Figure {
         title,
         summary: summary.unwrap_or_else(|| "nothing was issued".to_owned()),
-        svg: if bars.is_empty() { String::new() } else { chart::bars(&bars) },
+        svg: if bars.is_empty() { String::new() } else { chart::bars(chart::HALF, &bars) },
         head: &["Which", "Issuances"],
         rows: counts.iter().map(row).collect(),
     }
@@ -201,7 +201,7 @@ fn last_uses(grants: &[Grant], uses: &Uses, now: Time) -> Figure {
             said: said.clone(),
             tone,
         });
-        let exact = at.map(|at| at.to_string()).unwrap_or_default();
+        let exact = at.map(|at| super::second(&at.to_string())).unwrap_or_default();
         rows.push(vec![
             Cell::plain(&grant.principal),
             Cell::plain(&role),
@@ -213,7 +213,7 @@ fn last_uses(grants: &[Grant], uses: &Uses, now: Time) -> Figure {
     Figure {
         title: "Time since last use of each grant",
         summary: format!("{unused} of {} grants were not used that is known of", grants.len()),
-        svg: if bars.is_empty() { String::new() } else { chart::bars(&bars) },
+        svg: if bars.is_empty() { String::new() } else { chart::bars(chart::WIDE, &bars) },
         head: &["To", "Role", "Grant", "Last use", "At (UTC)"],
         rows,
     }
