@@ -61,7 +61,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, ClientError> {
 pub(super) fn read_private(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
     let about = file.metadata().ok()?;
-    let own = about.is_file() && about.uid() == geteuid().as_raw() && about.mode() & 0o077 == 0;
+    let own = about.is_file() && about.uid() == geteuid().as_raw() && about.mode().trailing_zeros() >= 6;
     let mut text = String::new();
     (own && about.len() <= MAX_BYTES).then(|| file.read_to_string(&mut text).ok())??;
     Some(text)

@@ -47,9 +47,7 @@ impl Shelf {
 
     /// The place for what these parts name. What they are cannot be read from a file's name.
     pub(super) fn place(&self, parts: &[&str]) -> Place<'_> {
-        // With its length before each part, no two lists run together to the same text.
-        let text: String = parts.iter().map(|part| format!("{} {part}\n", part.len())).collect();
-        Place { shelf: self, key: HEXLOWER.encode(&sha256(&[text.as_bytes()])) }
+        Place { shelf: self, key: hash_of(parts) }
     }
 
     /// Forgets all of them.
@@ -110,6 +108,12 @@ impl Place<'_> {
             Shelf::Memory(_, lock) => Some(Held::Memory(lock.clone().lock_owned().await)),
         }
     }
+}
+
+/// Names this list of texts and no other, and tells nothing of them.
+pub(super) fn hash_of(texts: &[&str]) -> String {
+    let text = Secret::new(serde_json::json!(texts).to_string());
+    HEXLOWER.encode(&sha256(&[text.expose().as_bytes()]))
 }
 
 /// Whether credentials last long enough to be handed out again: longer than the SDKs want, or, of a short session, for more
