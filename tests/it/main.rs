@@ -5,6 +5,7 @@
 mod api;
 mod aws;
 mod changes;
+mod cli_agent;
 mod cli_creds;
 mod cli_exec;
 mod client;
