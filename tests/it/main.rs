@@ -6,6 +6,8 @@ mod api;
 mod aws;
 mod changes;
 mod cli_agent;
+mod cli_configure;
+mod cli_console;
 mod cli_creds;
 mod cli_exec;
 mod client;
