@@ -6,6 +6,7 @@ mod api;
 mod aws;
 mod changes;
 mod cli_agent;
+mod cli_aws;
 mod cli_configure;
 mod cli_console;
 mod cli_creds;
