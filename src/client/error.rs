@@ -310,6 +310,7 @@ fn next_step(problem: &Problem) -> String {
         (_, None | Some(Source::SignIn)) if token => steps.push("run `hallpass login`".to_owned()),
         (_, Some(source)) if token => steps.push(format!("the token came from {source}")),
         ("not_allowed", _) => steps.push("`hallpass roles` lists what you may have".to_owned()),
+        ("reason_required", _) => steps.push("give one with --reason, or as HALLPASS_REASON".to_owned()),
         ("rate_limited" | "overloaded", _) => steps.push(again(problem.retry_after)),
         _ if problem.status >= 500 => {
             let id = &problem.request_id;
