@@ -245,10 +245,8 @@ mod tests {
             for newline in ["\n", "\r\n"] {
                 let old = old.replace('\n', newline);
                 // A file of no line has no line's end to go by.
-                let (first, ours) = match old.contains("\r\n") {
-                    true => ("\r\n", ours.replace('\n', "\r\n")),
-                    false => ("\n", ours.clone()),
-                };
+                let (first, ours) =
+                    if old.contains("\r\n") { ("\r\n", ours.replace('\n', "\r\n")) } else { ("\n", ours.clone()) };
                 let (new, changes) = edited(&old, &["prod/A", "444455556666/B"], false);
                 let end = if old.is_empty() || old.ends_with('\n') { "" } else { first };
                 let blank = if old.is_empty() { "" } else { first };

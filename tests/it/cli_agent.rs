@@ -129,8 +129,8 @@ fn credentials_are_renewed_in_time_and_refusals_are_told() {
         let key = async || get("prod/ReadOnly").await.1["AccessKeyId"].to_string();
         let first = key().await;
         assert_eq!(key().await, first);
-        let files = alice.files().into_iter().map(|(path, _)| path);
-        let file = files.filter(|path| path.extension().is_some_and(|end| end == "json")).next_back().unwrap();
+        let mut files = alice.files().into_iter().map(|(path, _)| path);
+        let file = files.rfind(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
         let mut kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let mut last = async |left| {
             kept["expires_at"] = test.moment(Duration::from_secs(left)).into();

@@ -1,4 +1,4 @@
-//! `configure` on files as people have them. What becomes of their text is tried in `client::profiles`; here it is what
+//! `configure` on files as people have them. What becomes of their written is tried in `client::profiles`; here it is what
 //! becomes of the file.
 
 use crate::support::{
@@ -68,8 +68,8 @@ fn a_file_that_is_not_there_is_made_and_only_its_owner_reads_it() {
         let ended = Ended::of(&tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap());
         let said: Value = serde_json::from_str(&ended.out).unwrap();
         assert_eq!((&said["file"], &said["added"][2]), (&json!(other), &json!("work-prod-ReadOnly")));
-        let text = fs::read_to_string(&other).unwrap();
-        assert!(text.contains(&format!("= {}/hallpass creds prod/ReadOnly ", bin.display())), "{text}");
+        let written = fs::read_to_string(&other).unwrap();
+        assert!(written.contains(&format!("= {}/hallpass creds prod/ReadOnly ", bin.display())), "{written}");
         test.close().await;
     });
 }
@@ -86,9 +86,9 @@ fn whatever_the_file_is_others_stay_and_a_second_time_changes_nothing() {
         let ended = person.run(&["configure"]).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         assert!(ended.err.contains("warning: a profile prod-Deploy is there already and is not ours"), "{ended:?}");
-        let text = fs::read_to_string(&real).unwrap();
-        assert!(text.starts_with(THEIRS) && !text.replace("\r\n", "").contains(['\r', '\n']), "{text:?}");
-        assert!(names(&real).contains(&"[profile hallpass-prod-Deploy]".to_owned()), "{text:?}");
+        let written = fs::read_to_string(&real).unwrap();
+        assert!(written.starts_with(THEIRS) && !written.replace("\r\n", "").contains(['\r', '\n']), "{written:?}");
+        assert!(names(&real).contains(&"[profile hallpass-prod-Deploy]".to_owned()), "{written:?}");
         assert!(fs::symlink_metadata(&file).unwrap().is_symlink());
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o7777, 0o640);
 
@@ -99,8 +99,11 @@ fn whatever_the_file_is_others_stay_and_a_second_time_changes_nothing() {
         assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()), "not even touched");
 
         // Roles come and go; what a person wrote into a section of ours stays with it.
-        fs::write(&real, text.replace("[profile prod-ReadOnly]\r\n", "[profile prod-ReadOnly]\r\noutput = json\r\n"))
-            .unwrap();
+        fs::write(
+            &real,
+            written.replace("[profile prod-ReadOnly]\r\n", "[profile prod-ReadOnly]\r\noutput = json\r\n"),
+        )
+        .unwrap();
         let grants =
             crate::support::app::ALLOWLIST.replace("roles = [\"444455556666/*\"]", "roles = [\"prod/ReadOnly\"]");
         test.apply(&grants).await;
@@ -109,10 +112,10 @@ fn whatever_the_file_is_others_stay_and_a_second_time_changes_nothing() {
         assert!(ended.err.contains("--prune"), "{ended:?}");
         let shown = person.see(&["configure", "--prune"]).await;
         assert!(shown.contains("removed    444455556666-Plain"), "{shown}");
-        let text = fs::read_to_string(&real).unwrap();
+        let written = fs::read_to_string(&real).unwrap();
         assert!(
-            text.starts_with(THEIRS) && text.contains("\r\noutput = json\r\n") && !text.contains("Plain"),
-            "{text}"
+            written.starts_with(THEIRS) && written.contains("\r\noutput = json\r\n") && !written.contains("Plain"),
+            "{written}"
         );
         test.close().await;
     });

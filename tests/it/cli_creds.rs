@@ -34,11 +34,11 @@ fn credentials_are_printed_for_each_reader() {
         let test = TestApp::start_today(db).await;
         let alice = person(&test, Alice);
         let whole = parsed(&alice.see(&["creds", "prod/ReadOnly"]).await);
-        let text = |name: &str| whole[name].as_str().unwrap().to_owned();
+        let member = |name: &str| whole[name].as_str().unwrap().to_owned();
         let (id, key, token, end) =
-            (text("access_key_id"), text("secret_access_key"), text("session_token"), text("expires_at"));
+            (member("access_key_id"), member("secret_access_key"), member("session_token"), member("expires_at"));
         assert_eq!(
-            (&*text("role_arn"), &whole["duration_seconds"], &*text("region")),
+            (&*member("role_arn"), &whole["duration_seconds"], &*member("region")),
             ("arn:aws:iam::111122223333:role/teams/ReadOnly", &3600.into(), "eu-west-1")
         );
         for (format, region, expected) in [
@@ -188,6 +188,7 @@ fn no_other_caller_and_no_other_server_gets_what_is_kept() {
         let mut logout = person.command(&["logout", "--server", &test.url]);
         assert!(tokio::task::spawn_blocking(move || logout.status()).await.unwrap().unwrap().success());
         assert_eq!(kept(&person).len(), 1);
-        (test.close().await, other.close().await);
+        test.close().await;
+        other.close().await;
     });
 }
