@@ -86,7 +86,7 @@ impl Client {
         }
         match self.call(Method::POST, "/v1/credentials", Some(&body)).await {
             Ok(new) => {
-                place.put(&new);
+                place.put(&new, self.clock.now());
                 Ok(new)
             }
             Err(error) if error.is_of_the_network() && !fresh => self.old(&place).ok_or(error),

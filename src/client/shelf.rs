@@ -5,15 +5,15 @@
 
 use super::{ClientError, Credentials, folders};
 use crate::{
-    model::{Time, sha256},
+    model::{SessionDuration, Time, sha256},
     secret::Secret,
 };
 use data_encoding::HEXLOWER;
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    fs::{self, File, OpenOptions},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -63,7 +63,7 @@ impl Shelf {
 }
 
 impl Place<'_> {
-    fn path(&self, folder: &std::path::Path, extension: &str) -> PathBuf {
+    fn path(&self, folder: &Path, extension: &str) -> PathBuf {
         folder.join(format!("{}.{extension}", self.key))
     }
 
@@ -80,11 +80,12 @@ impl Place<'_> {
     }
 
     /// Puts credentials there. Where that fails they are good all the same: the next command asks again.
-    pub(super) fn put(&self, credentials: &Credentials) {
+    pub(super) fn put(&self, credentials: &Credentials, now: Time) {
         let Ok(text) = serde_json::to_string(credentials).map(Secret::new) else { return };
         match self.shelf {
             Shelf::Folder(folder) => {
                 let _ = folders::write_private(&self.path(folder, "json"), text.expose());
+                sweep(folder, now);
             }
             Shelf::Memory(memory, _) => {
                 let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +107,16 @@ impl Place<'_> {
                 tokio::task::spawn_blocking(lock).await.ok()?.ok()
             }
             Shelf::Memory(_, lock) => Some(Held::Memory(lock.clone().lock_owned().await)),
+        }
+    }
+}
+
+/// Removes what no session can be in any more, and locks that nobody has asked for as long.
+fn sweep(folder: &Path, now: Time) {
+    let oldest = now.minus(SessionDuration::MAX.as_duration()).as_micros() / 1_000_000;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.metadata().is_ok_and(|about| about.mtime() < oldest) {
+            let _ = folders::remove(&entry.path());
         }
     }
 }

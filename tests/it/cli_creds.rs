@@ -115,6 +115,28 @@ fn many_commands_are_one_session_until_its_end_is_near() {
     });
 }
 
+#[test]
+fn what_is_over_does_not_pile_up() {
+    on_sqlite(async |db| {
+        let test = TestApp::start_today(db).await;
+        let alice = person(&test, Alice);
+        for reason in ["INC-1", "INC-2"] {
+            alice.see(&["creds", "prod/ReadOnly", "--reason", reason]).await;
+        }
+        let files = kept(&alice);
+        let hours_ago = |hours: u64| {
+            std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(crate::support::now()).unwrap() - hours * 3600)
+        };
+        for (file, hours) in files.iter().zip([13, 11]) {
+            fs::File::options().write(true).open(file).unwrap().set_modified(hours_ago(hours)).unwrap();
+        }
+        alice.see(&["creds", "prod/ReadOnly", "--reason", "INC-3"]).await;
+        let left = kept(&alice);
+        assert!(left.len() == 2 && !left.contains(&files[0]) && left.contains(&files[1]), "{left:?}");
+        test.close().await;
+    });
+}
+
 /// Whatever is kept lasts `left` of a session of `whole`, in seconds.
 async fn asks_again(test: &TestApp, whole: i64, left: i64) -> bool {
     let alice = person(test, Alice);
