@@ -8,6 +8,8 @@ use crate::support::{
     },
     database::on_sqlite,
     person::Person,
+    sts::Behaviour,
+    until,
 };
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -168,6 +170,28 @@ fn credentials_are_renewed_in_time_and_refusals_are_told() {
         let (status, said) = status.await.unwrap();
         assert_eq!(status.code(), Some(0));
         assert!(said.contains("prod/Nothing: No grant of yours names this role"), "{said}");
+    });
+}
+
+/// As Java's SDK does: it waits for a second, and comes again at once.
+#[test]
+fn who_hangs_up_finds_at_the_next_try_what_was_got_for_them() {
+    on_sqlite(async |db| {
+        let test = TestApp::start_today(db).await;
+        let alice = Person::new().with("HALLPASS_SERVER", &test.url).with("HALLPASS_TOKEN", &test.token(Alice));
+        let agent = Agent::start(&alice, &[], 2).await;
+        let (url, token) = (agent.variable(URI).replace("<account>/<role>", "prod/ReadOnly"), agent.variable(TOKEN));
+        let ask = async || ask(Method::GET, &url, &[("authorization", &token)]).await;
+        test.sts.behave("ReadOnly", Behaviour::Held);
+        for _ in 0..3 {
+            assert!(tokio::time::timeout(Duration::from_millis(300), ask()).await.is_err());
+        }
+        until("a call under way", Duration::from_secs(20), async || (test.sts.requests().len() == 1).then_some(()))
+            .await;
+        test.sts.let_go();
+        assert_eq!(ask().await.0, 200);
+        assert_eq!((test.sts.requests().len(), test.sts.minted().len()), (1, 1));
+        test.close().await;
     });
 }
 
