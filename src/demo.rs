@@ -6,11 +6,13 @@
 
 pub mod aws;
 mod folder;
+mod history;
 pub mod people;
 mod provider;
 mod welcome;
 
 pub use folder::Folder;
+pub use history::History;
 pub use provider::{AUDIENCE, PORTAL_CLIENT, Provider};
 
 use crate::{
@@ -60,6 +62,9 @@ pub enum DemoError {
     /// The folder has other things in it.
     #[error("{0} holds other things than a demo's: name a new or empty folder with --data")]
     NotOurs(PathBuf),
+    /// The past.
+    #[error("the demo's past cannot be made up: {0}")]
+    History(String),
     /// The folder is another demo's, which is running.
     #[error("a demo is running on {0} already: end that one, or name another folder with --data")]
     InUse(PathBuf),
@@ -136,7 +141,7 @@ pub fn check_loopback(listen: SocketAddr) -> Result<(), DemoError> {
 }
 
 async fn bind_near(listen: SocketAddr, offset: u16) -> io::Result<TcpListener> {
-    let near = listen.port().checked_add(offset).unwrap_or(0);
+    let near = if listen.port() == 0 { 0 } else { listen.port().checked_add(offset).unwrap_or(0) };
     match TcpListener::bind((listen.ip(), near)).await {
         Ok(listener) => Ok(listener),
         Err(_) => TcpListener::bind((listen.ip(), 0)).await,

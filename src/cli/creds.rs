@@ -6,8 +6,7 @@ use std::io::{self, Write};
 /// Print credentials for a role.
 ///
 /// They are kept for the next command in files that only you can read, and printed again as long as they last for more
-/// than 15 minutes: a hundred commands are one session. `hallpass exec` runs a command with them, and `hallpass configure` lets
-/// the AWS CLI and the SDKs fetch them by themselves.
+/// than 15 minutes: a hundred commands are one session. `hallpass exec` runs a command with them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

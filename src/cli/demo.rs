@@ -1,15 +1,15 @@
 use super::migrate::migrate;
 use crate::{
-    app::{App, Desk},
+    app::App,
     clock::Clock,
-    config::{self, Config},
-    demo::{ALLOWLIST, Demo, Folder, check_loopback, people},
+    config,
+    demo::{Demo, Folder, History, check_loopback, people},
     http::{self, Bounds, Limits, Listener},
 };
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use std::{
     io::{self, Write},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -81,12 +81,14 @@ impl Args {
         check_loopback(self.listen)?;
         let listener = listen(self.listen).await?;
         let folder = Folder::open(self.data)?;
+        if folder.is_new() {
+            live_through(&folder)?;
+        }
         let clock = Clock::system();
         let demo = Demo::start(listener.address()?, &folder, &clock).await?;
         folder.write(&demo.configuration())?;
         let config = config::load(Some(&folder.configuration()), std::iter::empty())?;
         migrate(&config).await?;
-        seed(&config).await?;
         let sts = demo.sts(clock.clone());
         sts.identify().await?;
         let (app, writing) = App::build(&config, sts, clock.clone()).await?;
@@ -117,19 +119,26 @@ async fn listen(address: SocketAddr) -> anyhow::Result<Listener> {
     })
 }
 
-/// Applies the demo's allowlist, once and on record like any other.
-async fn seed(config: &Config) -> anyhow::Result<()> {
-    let desk = Desk::open(config, &super::os_user()).await?;
-    let done = async {
-        if desk.access.find_document().await?.revision == 0 {
-            let planned = desk.access.plan(ALLOWLIST.to_owned(), &desk.actor.principal).await?;
-            desk.access.apply(planned, &desk.actor).await?;
-        }
-        anyhow::Ok(())
-    };
-    let done = done.await.context("the allowlist cannot be applied");
-    desk.close().await;
-    done
+/// Gives a new folder a past. In a runtime of its own, so that nothing of the past stays: neither its AWS nor its identity
+/// provider.
+fn live_through(folder: &Folder) -> anyhow::Result<()> {
+    let live = || tokio::runtime::Runtime::new()?.block_on(make_past(folder));
+    std::thread::scope(|scope| scope.spawn(live).join()).map_err(|_| anyhow::anyhow!("the demo's past broke off"))?
+}
+
+async fn make_past(folder: &Folder) -> anyhow::Result<()> {
+    let past = History::until(Clock::system().now());
+    let clock = past.clock.clone();
+    let demo = Demo::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), folder, &clock).await?;
+    folder.write(&demo.configuration())?;
+    let config = config::load(Some(&folder.configuration()), std::iter::empty())?;
+    migrate(&config).await?;
+    let sts = demo.sts(clock.clone());
+    sts.identify().await?;
+    let (app, writing) = App::build(&config, sts, clock).await?;
+    let done = past.play(&app, &demo, &super::os_user()).await;
+    app.close(writing).await;
+    Ok(done?)
 }
 
 /// With colours, where a terminal takes them.

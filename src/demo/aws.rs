@@ -22,11 +22,12 @@ use crate::{
 };
 use answer::{Element, Fault, answer};
 use arc_swap::ArcSwap;
+use aws_smithy_types::{DateTime, date_time::Format};
 use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderValue, StatusCode, request::Parts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -106,7 +107,9 @@ async fn set_behaviour(State(aws): State<Arc<Aws>>, text: String) -> Result<Stri
 
 async fn call(State(aws): State<Arc<Aws>>, head: Parts, body: Bytes) -> Response {
     let outcome = aws.call(&head, &body).await;
-    answer(outcome, &aws.clock.new_id().to_string()).into_response()
+    // By what this says an SDK sets its clock.
+    let date = DateTime::from_secs(aws.clock.now().as_micros().div_euclid(1_000_000)).fmt(Format::HttpDate);
+    ([(header::DATE, date.unwrap_or_default())], answer(outcome, &aws.clock.new_id().to_string())).into_response()
 }
 
 impl Aws {

@@ -52,6 +52,12 @@ impl Folder {
         &self.path
     }
 
+    /// Whether no demo has run here yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        !self.path.join("hallpass.db").exists()
+    }
+
     /// Whether it goes at the end.
     #[must_use]
     pub fn is_temporary(&self) -> bool {

@@ -7,6 +7,9 @@ use std::fmt::{self, Display, Formatter};
 const LOUD: Style = Style::new().bold();
 const PASTE: Style = AnsiColor::Cyan.on_default();
 
+/// What the commands give as their reason, and the last looks for: nobody gave it before.
+const TICKET: &str = "INC-42";
+
 /// Plain words, with colours that say nothing; at most 80 columns and 23 rows with the usual ports and folder. What is to
 /// be pasted begins its line: shells may keep a line that begins with a space out of their history.
 struct Welcome<'a> {
@@ -40,18 +43,18 @@ impl Display for Welcome<'_> {
         let (service, issuer) = (format!("http://{listen}"), provider.issuer());
         let bearer = |name: &str| format!(r#"-H "authorization: Bearer $(curl -s {issuer}/token/{name})""#);
         let ask = |role: &str| {
-            let body = format!(r#"-d '{{"role": "{role}", "reason": "INC-42"}}' -w '\n'"#);
+            let body = format!(r#"-d '{{"role": "{role}", "reason": "{TICKET}"}}' -w '\n'"#);
             let json = "-H content-type:application/json";
             command(&[&format!("curl -s {json} {service}/v1/credentials"), &bearer("alice"), &body])
         };
         let audit = command(&[
             &format!("curl -sG {service}/v1/audit/export -d format=csv"),
-            &format!("-d principal={}", people::ALICE.principal()),
+            &format!("-d principal={} -d q={TICKET}", people::ALICE.principal()),
             &bearer("carol"),
             "| cut -d, -f1-3,5,7,8",
         ]);
-        writeln!(f, "{LOUD}Hallpass demo{LOUD:#}: the real service; AWS and the identity provider are simulated.")?;
-        writeln!(f, "The credentials work nowhere else. Paste these into another terminal.")?;
+        writeln!(f, "{LOUD}Open {service}{LOUD:#} in a browser, or paste these into another terminal.")?;
+        writeln!(f, "Only AWS and the identity provider are simulated; credentials work nowhere else.")?;
         for (title, command) in [
             ("1. Alice, a developer, is given credentials for a role, and says why.", ask("prod/ReadOnly")),
             ("2. For another role her grant has ended: she is refused, and told so.", ask("prod/Deploy")),
@@ -63,7 +66,7 @@ impl Display for Welcome<'_> {
             people::ALICE => person.name.to_owned(),
             _ => format!("{} ({})", person.name, person.role),
         });
-        writeln!(f, "Hallpass {service}, its portal; its API is described at /docs")?;
+        writeln!(f, "Hallpass {service}, its API is described at /docs")?;
         writeln!(f, "People   {}: {issuer}/token/NAME", people.join(", "))?;
         writeln!(f, "AWS      throttle it: curl -X PUT http://{aws}/behaviour -d throttle")?;
         let path = self.folder.path().display();

@@ -58,6 +58,10 @@ pub(super) enum Error {
 #[derive(Clone, Debug)]
 pub(super) struct Cause(pub(super) String);
 
+/// The code of an error that its handler has shown already, for the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told(pub(super) &'static str);
+
 /// An error on its way out: RFC 9457, completed and written by the outermost layer.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
@@ -68,7 +72,7 @@ pub(super) struct Problem {
     pub(super) detail: String,
     /// The detail in one sentence, and for an answer that has nothing beside it.
     brief: Option<String>,
-    reasons: Option<Value>,
+    pub(super) reasons: Option<Value>,
     pub(super) errors: Option<Value>,
     header: Option<(HeaderName, HeaderValue)>,
     pub(super) request_id: String,

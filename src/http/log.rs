@@ -3,7 +3,7 @@
 
 use super::{
     address::client_address,
-    error::{Cause, Error, Problem, Shape},
+    error::{Cause, Error, Problem, Shape, Told},
     limits::Limits,
     measure::Measured,
     portal,
@@ -56,7 +56,8 @@ pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut req
 
     let problem = response.extensions_mut().remove::<Problem>();
     let cause = response.extensions_mut().remove::<Cause>();
-    let code = problem.as_ref().map(|problem| problem.code);
+    let told = response.extensions_mut().remove::<Told>().map(|Told(code)| code);
+    let code = problem.as_ref().map(|problem| problem.code).or(told);
     let turned_away = problem.as_ref().is_some_and(|problem| problem.turned_away);
     if let Some(problem) = problem {
         let problem = problem.complete(&request_id, shape);

@@ -58,6 +58,8 @@ fn route(pattern: Option<&str>) -> Route {
             | "/login/callback"
             | "/logout"
             | "/access"
+            | "/access/{account}/{role}"
+            | "/activity"
             | "/sessions"
             | "/assets/{file}"
             | "/audit"

@@ -6,10 +6,12 @@
 //! the API lacks: pages ask the same rooms as it does.
 
 mod access;
+mod activity;
 mod assets;
 mod audit;
 mod chart;
 mod cookie;
+mod credentials;
 mod extract;
 mod page;
 mod sessions;
@@ -36,7 +38,9 @@ pub(super) fn routes(app: &App) -> Router<App> {
         .route("/login", get(sign_in::begin))
         .route("/login/callback", get(sign_in::callback))
         .route("/logout", post(sign_in::end))
-        .route("/access", get(access::page))
+        .route("/access", get(access::page).post(access::mark))
+        .route("/access/{account}/{role}", get(credentials::page).post(credentials::give))
+        .route("/activity", get(activity::page))
         .route("/audit", get(audit::page))
         .route("/audit/export", get(audit::export))
         .route("/audit/streams", get(audit::streams::page))

@@ -5,10 +5,10 @@ use super::{
     rows::{AccountRow, BlockRow, GrantRow, RoleRow, corrupt, time},
 };
 use crate::{
-    allowlist::{Candidates, Changes, Snapshot},
+    allowlist::{Changes, Snapshot},
     model::{
-        Account, AccountId, AccountRef, Alias, ApiToken, Block, BlockTarget, ExternalId, Grant, GrantId, GrantTarget,
-        Origin, Principal, Role, RoleName, RoleRef, Time, TokenId,
+        Account, AccountRef, Alias, ApiToken, Block, BlockTarget, ExternalId, Grant, GrantId, Origin, Principal, Role,
+        RoleRef, Time, TokenId,
     },
     secret::TokenHash,
 };
@@ -23,15 +23,6 @@ pub struct Document {
     pub text: String,
     /// Who applied it, and when.
     pub applied: Option<(Principal, Time)>,
-}
-
-/// One page of the roles that an asker has grants for.
-#[derive(Debug)]
-pub struct Reach {
-    /// By account id and role name.
-    pub roles: Vec<Candidates>,
-    /// Where the next page begins, where there is one.
-    pub next: Option<(AccountId, RoleName)>,
 }
 
 /// A change of who may do what.
@@ -93,7 +84,7 @@ pub enum ChangeError {
 }
 
 #[derive(FromRow)]
-struct ListedRow {
+pub(super) struct ListedRow {
     #[sqlx(flatten)]
     account: AccountRow,
     #[sqlx(flatten)]
@@ -101,7 +92,7 @@ struct ListedRow {
 }
 
 impl ListedRow {
-    fn read(self) -> Result<(Account, Role), StoreError> {
+    pub(super) fn read(self) -> Result<(Account, Role), StoreError> {
         Ok((self.account.read()?, self.role.read()?))
     }
 }
@@ -135,51 +126,6 @@ impl Tx {
         }))
     }
 
-    /// The roles that any of `principals` has a grant for, each with its grants and blocks; at most `limit` after
-    /// `after`, by account id and role name.
-    pub async fn list_reach(
-        &mut self,
-        principals: &[&Principal],
-        after: Option<&(AccountId, RoleName)>,
-        limit: u32,
-    ) -> Result<Reach, StoreError> {
-        let revision = self.find_revision().await?;
-        let names: Vec<String> = principals.iter().map(ToString::to_string).collect();
-        let mut rows: Vec<ListedRow> = on!(&mut *self, |conn| {
-            let mut q = QueryBuilder::new("SELECT ");
-            q.push(AccountRow::COLUMNS).push(", ").push(RoleRow::COLUMNS);
-            q.push(
-                " FROM roles r JOIN accounts a ON a.id = r.account_id WHERE EXISTS (SELECT 1 FROM grants g \
-                 WHERE g.account_id = r.account_id AND (g.role_name = r.name OR g.role_name IS NULL) \
-                 AND g.principal IN (",
-            );
-            push_list(&mut q, &names);
-            q.push("))");
-            if let Some((account, role)) = after {
-                q.push(" AND (r.account_id, r.name) > (").push_bind(account.as_str());
-                q.push(", ").push_bind(role.as_str()).push(")");
-            }
-            q.push(" ORDER BY r.account_id, r.name LIMIT ").push_bind(i64::from(limit) + 1);
-            q.build_query_as().fetch_all(conn).await?
-        })?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let listed = rows.into_iter().map(ListedRow::read).collect::<Result<Vec<_>, _>>()?;
-        let next = listed.last().filter(|_| more).map(|(account, role)| (account.id.clone(), role.name.clone()));
-        let grants = self.list_grants_of(&names).await?;
-        let blocks = self.list_blocks_on(&names).await?;
-        let roles = listed
-            .into_iter()
-            .map(|(account, role)| Candidates {
-                revision,
-                grants: grants.iter().filter(|grant| covers(&grant.target, &role)).cloned().collect(),
-                blocks: blocks.iter().filter(|block| concerns(&block.target, &role)).cloned().collect(),
-                role: Some((account, role)),
-            })
-            .collect();
-        Ok(Reach { roles, next })
-    }
-
     async fn list_grants_of(&mut self, names: &[String]) -> Result<Vec<Grant>, StoreError> {
         let rows: Vec<GrantRow> = on!(self, |conn| {
             let mut q = QueryBuilder::new("SELECT ");
@@ -191,7 +137,7 @@ impl Tx {
         rows.into_iter().map(GrantRow::read).collect()
     }
 
-    async fn list_blocks_on(&mut self, names: &[String]) -> Result<Vec<Block>, StoreError> {
+    pub(super) async fn list_blocks_on(&mut self, names: &[String]) -> Result<Vec<Block>, StoreError> {
         let rows: Vec<BlockRow> = on!(self, |conn| {
             let mut q = QueryBuilder::new("SELECT ");
             q.push(BlockRow::COLUMNS).push(" FROM blocks b WHERE b.principal IS NULL");
@@ -383,19 +329,5 @@ where
     let mut list = q.separated(", ");
     for value in values {
         list.push_bind(value.clone());
-    }
-}
-
-fn covers(target: &GrantTarget, role: &Role) -> bool {
-    match target {
-        GrantTarget::Role(account, name) => *account == role.account_id && *name == role.name,
-        GrantTarget::Account(account) => *account == role.account_id,
-    }
-}
-
-fn concerns(target: &BlockTarget, role: &Role) -> bool {
-    match target {
-        BlockTarget::Principal(_) => true,
-        BlockTarget::Role(account, name) => *account == role.account_id && *name == role.name,
     }
 }

@@ -314,7 +314,7 @@ impl Tx {
     }
 
     /// A dialect arm: LIKE ignores case in SQLite only.
-    fn like(&self) -> &'static str {
+    pub(super) fn like(&self) -> &'static str {
         if matches!(self, Self::Postgres(_)) { " ILIKE " } else { " LIKE " }
     }
 
@@ -399,7 +399,7 @@ fn push_order<DB: Database>(q: &mut QueryBuilder<DB>, page: &Page) {
 }
 
 /// A LIKE pattern for any text around `text`, whose own wildcards are escaped by `!`.
-fn containing(text: &str) -> String {
+pub(super) fn containing(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for c in text.chars() {

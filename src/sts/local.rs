@@ -4,10 +4,19 @@ use super::{Sts, retries, time_outs};
 use crate::{clock::Clock, secret::Secret};
 use aws_config::{BehaviorVersion, Region, stalled_stream_protection::StalledStreamProtectionConfig};
 use aws_sdk_sts::config::Credentials;
+use aws_smithy_async::time::TimeSource;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// By which requests are signed.
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(Self::now(self).as_micros().unsigned_abs())
+    }
+}
 
 impl Sts {
     /// At this endpoint with these keys, otherwise as by [`Sts::connect`]. No proxy stands in between, whatever the
@@ -20,6 +29,7 @@ impl Sts {
             .region(Region::new(region.to_owned()))
             .endpoint_url(endpoint)
             .http_client(direct)
+            .time_source(clock.clone())
             .credentials_provider(Credentials::new(access_key_id, secret.expose(), None, None, "local"))
             .timeout_config(time_outs())
             .retry_config(retries())

@@ -144,8 +144,8 @@ fn what_it_prints_works_as_printed() {
     assert!(Path::new(&folder).starts_with(demo.temporary.path()), "{folder}");
     assert!(Path::new(&folder).join("hallpass.db").exists(), "{folder}");
     insta::assert_snapshot!(shown.replace(&folder, "FOLDER").replace(PROGRAM, "PROGRAM"), @r#"
-    Hallpass demo: the real service; AWS and the identity provider are simulated.
-    The credentials work nowhere else. Paste these into another terminal.
+    Open http://SERVICE in a browser, or paste these into another terminal.
+    Only AWS and the identity provider are simulated; credentials work nowhere else.
     1. Alice, a developer, is given credentials for a role, and says why.
     curl -s -H content-type:application/json http://SERVICE/v1/credentials \
       -H "authorization: Bearer $(curl -s http://PROVIDER/token/alice)" \
@@ -158,11 +158,11 @@ fn what_it_prints_works_as_printed() {
 
     3. Carol, an auditor, finds both on record.
     curl -sG http://SERVICE/v1/audit/export -d format=csv \
-      -d principal=user:alice@example.com \
+      -d principal=user:alice@example.com -d q=INC-42 \
       -H "authorization: Bearer $(curl -s http://PROVIDER/token/carol)" \
       | cut -d, -f1-3,5,7,8
 
-    Hallpass http://SERVICE, its portal; its API is described at /docs
+    Hallpass http://SERVICE, its API is described at /docs
     People   alice, bob (admin), carol (auditor): http://PROVIDER/token/NAME
     AWS      throttle it: curl -X PUT http://STS/behaviour -d throttle
     Files    FOLDER, removed at the end; --data DIR keeps them
@@ -208,8 +208,12 @@ async fn everybody_is_who_they_are_said_to_be_and_gets_what_the_allowlist_says()
     }
     insta::assert_snapshot!(seen.join("\n"), @"
     alice 111122223333:role/ReadOnly 200
+    alice 222233334444:role/Data 200
+    alice 222233334444:role/Tester 200
     alice 444455556666:role/Developer 200
     alice 444455556666:role/Unfinished 502 sts_refused
+    alice 555566667777:role/Everything 200
+    alice 777788889999:role/security/Reader 200
     bob 111122223333:role/Administrator 200
     bob 111122223333:role/Deploy 200
     bob 111122223333:role/ReadOnly 200
@@ -217,11 +221,32 @@ async fn everybody_is_who_they_are_said_to_be_and_gets_what_the_allowlist_says()
     bob 444455556666:role/Unfinished 502 sts_refused
     carol 111122223333:role/ReadOnly 200
     carol 777788889999:role/security/Reader 200
+    carol 888899990000:role/Viewer 200
     ");
     assert_eq!(
         paste(&format!("curl -s {}/token/mallory", demo.address("People"))),
         "Nobody here has that name. There are: alice, bob, carol."
     );
+}
+
+#[tokio::test]
+async fn there_is_a_past_to_look_at() {
+    if !have_curl() {
+        return;
+    }
+    let demo = Demo::start(&[]);
+    let (api, carol) = (Api::new(demo.address("Hallpass")), demo.token("carol"));
+    let before = |kind: &str| format!("/v1/audit/events?limit=1000&kind={kind}");
+    for (kind, least) in
+        [("credentials.issued", 30), ("console.issued", 10), ("credentials.denied", 5), ("grant.added", 1)]
+    {
+        let events = api.get(&before(kind), &carol).await.body["events"].clone();
+        assert!(events.as_array().unwrap().len() >= least, "{kind}: {events}");
+    }
+    let roles = api.get("/v1/roles", &demo.token("alice")).await.body["roles"].clone();
+    let ends: Vec<_> =
+        roles.as_array().unwrap().iter().filter(|role| role["grants"][0]["expires"].is_string()).collect();
+    assert_eq!(ends.len(), 1, "what Bob granted by hand: {ends:?}");
 }
 
 #[tokio::test]

@@ -317,18 +317,17 @@ fn files_have_few_places() {
             test.token(Admin)
         );
         let mut slow = Vec::new();
-        for _ in 0..2 {
-            let mut stream = connect(&test).await;
-            stream.write_all(head.as_bytes()).await.unwrap();
-            slow.push(stream);
-        }
         let plan = async || {
             test.request(Method::PUT, "/v1/allowlist?dry_run=true", Admin)
                 .toml(crate::support::app::ALLOWLIST)
                 .send()
                 .await
         };
+        // One that comes while a plan is made is turned away itself, and another takes its turn.
         let refused = until("a third that is turned away", LIMIT, async || {
+            let mut stream = connect(&test).await;
+            stream.write_all(head.as_bytes()).await.unwrap();
+            slow.push(stream);
             let reply = plan().await;
             (reply.status == 503).then_some(reply)
         });

@@ -4,7 +4,7 @@ use crate::{
     app::App,
     audit::Purpose,
     broker::{Issued, Request},
-    format::{Credentials, Format, Process, Unquotable},
+    format::{Credentials, Format, Process},
     http::{
         error::Error,
         extract::{Authenticated, Input, Params},
@@ -109,14 +109,19 @@ pub(in crate::http) async fn issue(
     let ask = Ask { duration: body.duration_seconds, reason: body.reason, session_policy, grant_id: body.grant_id };
     let request = Request { role: body.role, ask, purpose: Purpose::Api };
     let issued = app.broker.issue(who.caller, who.actor, request).await?;
-    let text = write(query.format, &issued, body.region.as_deref(), &app.region)?;
+    let text = written(&issued, body.region.as_deref(), &app.region, |credentials| query.format.write(credentials))?;
     Ok((NO_STORE, [(header::CONTENT_TYPE, query.format.media_type())], text))
 }
 
-/// The one place where released credentials become an answer.
-fn write(format: Format, issued: &Issued, region: Option<&str>, own_region: &str) -> Result<String, Unquotable> {
+/// The one place where released credentials become text.
+pub(in crate::http) fn written<T>(
+    issued: &Issued,
+    region: Option<&str>,
+    own_region: &str,
+    write: impl FnOnce(&Credentials<'_>) -> T,
+) -> T {
     let (credentials, facts) = (&issued.credentials, issued.credentials.facts());
-    format.write(&Credentials {
+    write(&Credentials {
         issuance_id: &credentials.issuance().to_string(),
         role_arn: &issued.role.to_string(),
         assumed_role_arn: &facts.assumed_role_arn,

@@ -12,6 +12,7 @@ use crate::{
         Account, AccountId, Alias, BoundRole, GrantId, Invalid, Name, Principal, PrincipalKind, RoleArn, RoleName,
         Tags, Time, TokenId, TokenUse,
     },
+    store::Wanted,
 };
 use axum::{Json, extract::State, response::IntoResponse};
 use deserr::Deserr;
@@ -91,7 +92,7 @@ pub(in crate::http) struct RolesQuery {
 
 /// `<account id>/<role name>`: where the page before ended.
 #[expect(clippy::needless_pass_by_value, reason = "the signature deserr calls")]
-fn parse_cursor(text: Option<String>) -> Result<Option<(AccountId, RoleName)>, Invalid> {
+pub(in crate::http) fn parse_cursor(text: Option<String>) -> Result<Option<(AccountId, RoleName)>, Invalid> {
     let read = |text: &str| {
         let (account, role) = text.split_once('/').ok_or(Invalid::new("the next_cursor of the page before"))?;
         Ok((AccountId::parse(account)?, RoleName::parse(role)?))
@@ -163,7 +164,8 @@ pub(in crate::http) async fn roles(
 ) -> Result<impl IntoResponse, Error> {
     let asker = who.asker();
     let principals: Vec<&Principal> = asker.principals().collect();
-    let reach = app.store.read().await?.list_reach(&principals, query.cursor.as_ref(), query.limit).await?;
+    let wanted = Wanted { after: query.cursor.as_ref(), ..Wanted::default() };
+    let reach = app.store.read().await?.list_reach(&principals, wanted, query.limit).await?;
     let chained = app.sts.identity().is_some_and(|identity| identity.chained);
     let now = app.clock.now();
     let offered = |candidates| {

@@ -51,7 +51,8 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 /// Two columns for each day, side by side. Nothing where it cannot be drawn: the table is there.
 pub(super) fn columns(days: &[(String, [(i64, Tone); 2])]) -> String {
     drawn(240, |area| {
-        let count = i32::try_from(days.len()).unwrap_or(i32::MAX);
+        // A range needs a length.
+        let count = i32::try_from(days.len()).unwrap_or(i32::MAX).max(1);
         let most = days.iter().flat_map(|(_, columns)| columns.map(|(figure, _)| figure)).max().unwrap_or_default();
         let mut builder = ChartBuilder::on(area);
         builder.margin(8).x_label_area_size(28).y_label_area_size(48);
@@ -85,8 +86,9 @@ fn near(day: usize, at: f64) -> bool {
 
 /// One lying bar for each name, the first on top.
 pub(super) fn bars(bars: &[Bar]) -> String {
-    let count = i32::try_from(bars.len()).unwrap_or(i32::MAX);
-    drawn(16 + 26 * count.unsigned_abs().max(1), |area| {
+    // A range needs a length: a bar alone has an empty row below it.
+    let count = i32::try_from(bars.len()).unwrap_or(i32::MAX).max(2);
+    drawn(16 + 26 * count.unsigned_abs(), |area| {
         let most = bars.iter().map(|bar| bar.length).fold(1.0, f64::max);
         let mut builder = ChartBuilder::on(area);
         builder.margin(8).y_label_area_size(210);
@@ -102,7 +104,7 @@ pub(super) fn bars(bars: &[Bar]) -> String {
             .disable_x_axis()
             .axis_style(GRID)
             .label_style(FONT.into_font().color(&INK))
-            .y_labels(bars.len())
+            .y_labels(bars.len().max(2))
             .y_label_formatter(&name)
             .draw()?;
         let at_end = TextStyle::from(FONT.into_font()).color(&INK).pos(Pos::new(HPos::Left, VPos::Center));

@@ -11,6 +11,10 @@ const SESSION: &str = "__Host-hallpass";
 const ATTEMPT: &str = "__Host-hallpass-signin-";
 /// There for a moment after a sign-out, so that the front page does not sign in again at once.
 const SIGNED_OUT: &str = "__Host-hallpass-signed-out";
+/// Roles that somebody starred; see `access/favourites.rs`.
+const FAVOURITES: &str = "__Host-hallpass-favourites";
+/// As long as browsers keep any.
+const FAVOURITES_LAST: u32 = 400 * 24 * 60 * 60;
 /// More than these are given up when another sign-in begins.
 const MOST_ATTEMPTS: usize = 4;
 
@@ -69,6 +73,14 @@ pub(super) fn set_attempt(headers: &mut HeaderMap, asked: &HeaderMap, attempt: &
 
 pub(super) fn clear_attempt(headers: &mut HeaderMap, state: &str) {
     set(headers, &format!("{}={ATTRIBUTES}; Max-Age=0", attempt_name(state)));
+}
+
+pub(super) fn favourites(headers: &HeaderMap) -> Option<&str> {
+    all(headers).find(|(name, _)| *name == FAVOURITES).map(|(_, value)| value)
+}
+
+pub(super) fn set_favourites(headers: &mut HeaderMap, favourites: &str) {
+    set(headers, &format!("{FAVOURITES}={favourites}{ATTRIBUTES}; Max-Age={FAVOURITES_LAST}"));
 }
 
 fn set(headers: &mut HeaderMap, cookie: &str) {

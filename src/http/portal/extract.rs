@@ -85,6 +85,11 @@ impl Visit {
         Ok(Self { who, session, at })
     }
 
+    /// This page's address, with its query.
+    pub(super) fn at(&self) -> &str {
+        &self.at
+    }
+
     /// For a page with a form that changes something: goes on where the person signed in within the last 15 minutes, and
     /// else leads through a new sign-in and back. To be asked where the page is shown and where its form is posted.
     #[expect(dead_code, reason = "for the pages that change something")]

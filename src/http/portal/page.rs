@@ -16,8 +16,12 @@ enum Seen {
 }
 
 /// What the navigation leads to, and who may see it.
-const PAGES: [(&str, &str, Seen); 3] =
-    [("/access", "My access", Seen::All), ("/audit", "Audit", Seen::Auditors), ("/sessions", "Sessions", Seen::All)];
+const PAGES: [(&str, &str, Seen); 4] = [
+    ("/access", "My access", Seen::All),
+    ("/activity", "My activity", Seen::All),
+    ("/audit", "Audit", Seen::Auditors),
+    ("/sessions", "Sessions", Seen::All),
+];
 
 /// Around a page's own content.
 pub(super) struct Frame {
