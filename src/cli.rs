@@ -9,6 +9,7 @@ mod ask;
 mod audit;
 mod completion;
 mod config;
+mod configure;
 mod console;
 mod creds;
 #[cfg(feature = "demo")]
@@ -63,6 +64,7 @@ Examples:
   hallpass roles
   hallpass exec prod/ReadOnly -- aws s3 ls
   hallpass console prod/ReadOnly
+  hallpass configure
   hallpass config check --config /etc/hallpass/hallpass.toml
   hallpass serve --migrate --config /etc/hallpass/hallpass.toml
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
@@ -84,6 +86,7 @@ enum Command {
     Creds(creds::Args),
     Exec(exec::Args),
     Console(console::Args),
+    Configure(configure::Args),
     Agent(agent::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -124,6 +127,7 @@ impl Command {
             Self::Creds(args) => args.run().await,
             Self::Exec(args) => args.run().await,
             Self::Console(args) => args.run().await,
+            Self::Configure(args) => args.run().await,
             Self::Agent(args) => args.run().await,
             Self::Completion(args) => args.run(),
         }

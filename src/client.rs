@@ -1,7 +1,8 @@
 //! The client's side of the command line: which server is meant, with which token it is asked, and how a person gets one.
 //!
 //! Owns signing in and out at the identity provider, where the tokens are kept, the ways a pipeline has to a token, the
-//! requests to a server and the sentence that each failure becomes. Must never print, read the environment of the process
+//! requests to a server and the sentence that each failure becomes; credentials, kept for the next command of the same
+//! caller, and the ways they reach others: a command, a browser, the AWS config file, SDKs that ask this machine. Must never print, read the environment of the process
 //! by itself, or use another room of the server than `model`, `clock`, `secret` and `format`: a person's machine has no
 //! database and no AWS credentials of the broker's. A token goes to the server it was made for and to nobody else: no
 //! redirect is followed, and it stands in no argument, no log and no file that others can read.
@@ -12,6 +13,7 @@ mod address;
 mod agent;
 mod answers;
 mod api;
+mod configure;
 mod console;
 mod credentials;
 mod error;
@@ -23,6 +25,7 @@ mod local;
 mod login;
 mod loopback;
 mod outward;
+mod profiles;
 mod provider;
 mod recent;
 mod refresh;
@@ -34,10 +37,12 @@ mod target;
 pub use agent::Agent;
 pub use answers::{Account, Offer, Role, Whoami};
 pub use api::{Api, Problem};
+pub use configure::Configured;
 pub use console::Link;
 pub use credentials::{Ask, Credentials};
 pub use error::ClientError;
 pub use login::{How, SignedIn, SignedOut};
+pub use profiles::Changes;
 pub use source::{AskAws, Source};
 pub use target::Target;
 

@@ -31,7 +31,7 @@
 //! | [`app`] | the wiring, for the service, the commands and the tests alike |
 //! | [`http`] | every route on one screen, the extractors, the one outward error, and the portal's pages |
 //! | `demo` | a simulated AWS and a simulated identity provider, for `hallpass demo` alone; a cargo feature, on by default |
-//! | [`client`] | the client's side of the command line: which server, which token, signing in, and what failures say |
+//! | [`client`] | the client's side of the command line: which server, which token, signing in, credentials and for whom they are kept, and what failures say |
 //! | [`cli`] | the command line, one file for each subcommand |
 //!
 //! The first nine are pure but for the clock: they do no I/O and wait for nothing. SQL is seen in `store` alone, the AWS SDK in

@@ -7,8 +7,19 @@ use crate::{
 };
 use anyhow::{anyhow, ensure};
 use clap_complete::engine::ArgValueCompleter;
-use dialoguer::{FuzzySelect, Input, theme::ColorfulTheme};
-use std::io::{self, IsTerminal};
+use dialoguer::{
+    FuzzySelect, Input,
+    console::{Term, truncate_str},
+    theme::ColorfulTheme,
+};
+use std::{
+    io::{self, IsTerminal},
+    process,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// As a shell reports a process that SIGINT ended.
+const INTERRUPTED: i32 = 130;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Wanted {
@@ -73,8 +84,8 @@ pub(super) async fn asked<T>(ask: &mut Ask, call: impl AsyncFn(&Ask) -> Result<T
         Err(error) if error.code() == Some("reason_required") && is_watched() => {
             let theme = ColorfulTheme::default();
             let prompt = Input::<String>::with_theme(&theme).with_prompt("Why do you need it (for the record)");
-            let reason = prompt.validate_with(|text: &String| parse_reason(text).map(drop)).interact_text();
-            ask.reason = Some(Reason::parse(&reason.map_err(broken_off)?)?);
+            let prompt = prompt.validate_with(|text: &String| parse_reason(text).map(drop));
+            ask.reason = Some(Reason::parse(&prompted(|| prompt.interact_text())?)?);
             Ok(call(ask).await?)
         }
         answer => Ok(answer?),
@@ -97,20 +108,36 @@ async fn choose(client: &Client) -> anyhow::Result<RoleRef> {
     let recent = client.recently_used();
     roles.sort_by_key(|role| recent.iter().position(|name| *name == role.role).unwrap_or(usize::MAX));
     let width = roles.iter().map(|role| role.role.chars().count()).max().unwrap_or_default();
+    // What the terminal would break into two lines is not cleared away whole.
+    let columns = usize::from(Term::stderr().size().1).saturating_sub(3);
     let lines = roles.iter().map(|role| {
         let description = role.description.as_deref().unwrap_or_default();
-        format!("{:<width$}  {}", super::one_line(&role.role), super::one_line(description)).trim_end().to_owned()
+        let line = format!("{:<width$}  {}", super::one_line(&role.role), super::one_line(description));
+        truncate_str(line.trim_end(), columns, "…").into_owned()
     });
     let theme = ColorfulTheme::default();
     let select = FuzzySelect::with_theme(&theme).with_prompt("Role").items(lines).default(0).max_length(15);
-    let chosen = select.interact_opt().map_err(broken_off)?.ok_or_else(|| anyhow!("no role was chosen"))?;
+    let chosen = prompted(|| select.interact_opt())?.ok_or_else(|| anyhow!("nothing was chosen"))?;
     Ok(RoleRef::parse(&roles[chosen].role)?)
 }
 
-fn broken_off(error: dialoguer::Error) -> anyhow::Error {
-    let dialoguer::Error::IO(error) = error;
-    match error.kind() {
-        io::ErrorKind::Interrupted => anyhow!("nothing was chosen"),
-        _ => error.into(),
+/// Asks a person. At Ctrl-C the library raises SIGINT, which by itself would end this process with the cursor still hidden.
+fn prompted<T>(prompt: impl FnOnce() -> dialoguer::Result<T>) -> anyhow::Result<T> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let answer = prompt();
+    match answer {
+        Ok(answer) => {
+            // From here on it ends this process again.
+            tokio::spawn(async move {
+                interrupt.recv().await;
+                process::exit(INTERRUPTED);
+            });
+            Ok(answer)
+        }
+        Err(dialoguer::Error::IO(error)) => {
+            Term::stderr().show_cursor()?;
+            ensure!(error.kind() != io::ErrorKind::Interrupted, "nothing was chosen");
+            Err(error.into())
+        }
     }
 }

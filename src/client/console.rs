@@ -130,7 +130,7 @@ fn visit(
     reply
 }
 
-/// `AppleScript`, as stdin.
+/// By `AppleScript` from stdin.
 fn open_by_script(link: &str) -> io::Result<()> {
     if link.contains(['"', '\\']) {
         return Err(io::Error::other("the link cannot be quoted"));

@@ -1,10 +1,9 @@
-use super::{Client, ClientError, Environment, Keep, Source, shelf};
+use super::{Client, ClientError, Environment, Keep, Source, shelf, shelf::hash_of};
 use crate::{
     format::{self, Format, Unquotable},
-    model::{Reason, RoleRef, SessionDuration, Time, sha256},
+    model::{Reason, RoleRef, SessionDuration, Time},
     secret::Secret,
 };
-use data_encoding::HEXLOWER;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -87,7 +86,7 @@ impl Client {
         }
         match self.call(Method::POST, "/v1/credentials", Some(&body)).await {
             Ok(new) => {
-                place.put(&new);
+                place.put(&new, self.clock.now());
                 Ok(new)
             }
             Err(error) if error.is_of_the_network() && !fresh => self.old(&place).ok_or(error),
@@ -102,29 +101,28 @@ impl Client {
     /// Who this process is, as far as that can be told without asking anybody: two that differ never share credentials.
     fn caller(&self) -> Result<String, ClientError> {
         let source = self.source()?;
-        let of = |names: &[&str]| hash_of(names.iter().filter_map(|name| Some((*name, self.env.get(name)?))));
+        let of = |names: &[&str]| hash_of(&names.iter().filter_map(|name| self.env.get(name)).collect::<Vec<_>>());
         let who = match &source {
             Source::Variable => of(&["HALLPASS_TOKEN"]),
             Source::GitLab => of(&["HALLPASS_ID_TOKEN"]),
             Source::GitHub => of(&["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"]),
-            Source::File(path) | Source::Kubernetes(path) => hash_of([("", source.read(path)?.expose())].into_iter()),
-            Source::SignIn => self.keep.as_ref().and_then(Keep::who).unwrap_or_default(),
+            Source::File(path) | Source::Kubernetes(path) => hash_of(&[source.read(path)?.expose()]),
+            Source::SignIn => {
+                let who = self.keep.as_ref().and_then(Keep::who);
+                who.ok_or_else(|| ClientError::NotSignedIn { server: self.target.url.clone() })?
+            }
             // Whatever says which role this process runs on.
-            Source::Aws => hash_of(self.env.starting_with("AWS_")),
+            Source::Aws => hash_of(&self.env.starting_with("AWS_")),
         };
         Ok(format!("{} {} {who}", source, self.target.audience))
     }
 }
 
-fn hash_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let parts = pairs.flat_map(|(name, value)| [name.to_owned(), value.len().to_string(), value.to_owned()]);
-    let text = Secret::new(parts.collect::<Vec<_>>().join("\n"));
-    HEXLOWER.encode(&sha256(&[text.expose().as_bytes()]))
-}
-
 impl Environment {
-    fn starting_with(&self, start: &str) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter(move |(name, _)| name.starts_with(start)).map(|(name, value)| (&**name, &**value))
+    /// The variables whose names begin so, each name before its value.
+    fn starting_with(&self, start: &str) -> Vec<&str> {
+        let some = self.0.iter().filter(|(name, _)| name.starts_with(start));
+        some.flat_map(|(name, value)| [&**name, &**value]).collect()
     }
 }
 

@@ -156,6 +156,15 @@ pub enum ClientError {
     /// No browser came for the console's link.
     #[error("no browser of yours came for the link within a minute: run it again, with --print to see the link")]
     NoVisit,
+    /// No home for the AWS config file.
+    #[error("there is nowhere for the AWS config file: set HOME, or AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE")]
+    NoAwsFolder,
+    /// A path that no file can name for a shell.
+    #[error("{}: this path of the program cannot be quoted in the AWS config file; install it elsewhere", .0.display())]
+    Program(PathBuf),
+    /// A prefix that cannot stand in a profile's name.
+    #[error("--prefix: expected letters, digits and _+=,.@-")]
+    Prefix,
     /// The agent has nowhere to listen.
     #[error("cannot listen on 127.0.0.1:{port} ({cause}): free the port, or leave --port to have any")]
     AgentPort {
@@ -301,6 +310,7 @@ fn next_step(problem: &Problem) -> String {
         (_, None | Some(Source::SignIn)) if token => steps.push("run `hallpass login`".to_owned()),
         (_, Some(source)) if token => steps.push(format!("the token came from {source}")),
         ("not_allowed", _) => steps.push("`hallpass roles` lists what you may have".to_owned()),
+        ("reason_required", _) => steps.push("give one with --reason, or as HALLPASS_REASON".to_owned()),
         ("rate_limited" | "overloaded", _) => steps.push(again(problem.retry_after)),
         _ if problem.status >= 500 => {
             let id = &problem.request_id;

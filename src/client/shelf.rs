@@ -5,15 +5,15 @@
 
 use super::{ClientError, Credentials, folders};
 use crate::{
-    model::{Time, sha256},
+    model::{SessionDuration, Time, sha256},
     secret::Secret,
 };
 use data_encoding::HEXLOWER;
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    fs::{self, File, OpenOptions},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -47,10 +47,7 @@ impl Shelf {
 
     /// The place for what these parts name. What they are cannot be read from a file's name.
     pub(super) fn place(&self, parts: &[&str]) -> Place<'_> {
-        // With its length before each part, no two lists run together to the same text.
-        let parts = parts.iter().flat_map(|part| [part.len().to_string(), (*part).to_owned()]);
-        let text = parts.collect::<Vec<_>>().join("\n");
-        Place { shelf: self, key: HEXLOWER.encode(&sha256(&[text.as_bytes()])) }
+        Place { shelf: self, key: hash_of(parts) }
     }
 
     /// Forgets all of them.
@@ -66,7 +63,7 @@ impl Shelf {
 }
 
 impl Place<'_> {
-    fn path(&self, folder: &std::path::Path, extension: &str) -> PathBuf {
+    fn path(&self, folder: &Path, extension: &str) -> PathBuf {
         folder.join(format!("{}.{extension}", self.key))
     }
 
@@ -83,11 +80,12 @@ impl Place<'_> {
     }
 
     /// Puts credentials there. Where that fails they are good all the same: the next command asks again.
-    pub(super) fn put(&self, credentials: &Credentials) {
+    pub(super) fn put(&self, credentials: &Credentials, now: Time) {
         let Ok(text) = serde_json::to_string(credentials).map(Secret::new) else { return };
         match self.shelf {
             Shelf::Folder(folder) => {
                 let _ = folders::write_private(&self.path(folder, "json"), text.expose());
+                sweep(folder, now);
             }
             Shelf::Memory(memory, _) => {
                 let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,6 +109,22 @@ impl Place<'_> {
             Shelf::Memory(_, lock) => Some(Held::Memory(lock.clone().lock_owned().await)),
         }
     }
+}
+
+/// Removes what no session can be in any more, and locks that nobody has asked for as long.
+fn sweep(folder: &Path, now: Time) {
+    let oldest = now.minus(SessionDuration::MAX.as_duration()).as_micros() / 1_000_000;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.metadata().is_ok_and(|about| about.mtime() < oldest) {
+            let _ = folders::remove(&entry.path());
+        }
+    }
+}
+
+/// Names this list of texts and no other, and tells nothing of them.
+pub(super) fn hash_of(texts: &[&str]) -> String {
+    let text = Secret::new(serde_json::json!(texts).to_string());
+    HEXLOWER.encode(&sha256(&[text.expose().as_bytes()]))
 }
 
 /// Whether credentials last long enough to be handed out again: longer than the SDKs want, or, of a short session, for more

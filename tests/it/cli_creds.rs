@@ -8,7 +8,7 @@ use crate::support::{
     database::on_sqlite,
     person::Person,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
 fn person(test: &TestApp, who: Persona) -> Person {
@@ -34,11 +34,11 @@ fn credentials_are_printed_for_each_reader() {
         let test = TestApp::start_today(db).await;
         let alice = person(&test, Alice);
         let whole = parsed(&alice.see(&["creds", "prod/ReadOnly"]).await);
-        let field = |name: &str| whole[name].as_str().unwrap().to_owned();
+        let member = |name: &str| whole[name].as_str().unwrap().to_owned();
         let (id, key, token, end) =
-            (field("access_key_id"), field("secret_access_key"), field("session_token"), field("expires_at"));
+            (member("access_key_id"), member("secret_access_key"), member("session_token"), member("expires_at"));
         assert_eq!(
-            (&*field("role_arn"), &whole["duration_seconds"], &*field("region")),
+            (&*member("role_arn"), &whole["duration_seconds"], &*member("region")),
             ("arn:aws:iam::111122223333:role/teams/ReadOnly", &3600.into(), "eu-west-1")
         );
         for (format, region, expected) in [
@@ -111,6 +111,70 @@ fn many_commands_are_one_session_until_its_end_is_near() {
             let ours = path.components().any(|part| part.as_os_str() == "hallpass");
             assert!(!ours || mode == if path.is_dir() { 0o700 } else { 0o600 }, "{mode:o} {}", path.display());
         }
+        test.close().await;
+    });
+}
+
+#[test]
+fn what_is_over_does_not_pile_up() {
+    on_sqlite(async |db| {
+        let test = TestApp::start_today(db).await;
+        let alice = person(&test, Alice);
+        for reason in ["INC-1", "INC-2"] {
+            alice.see(&["creds", "prod/ReadOnly", "--reason", reason]).await;
+        }
+        let files = kept(&alice);
+        let hours_ago = |hours: u64| {
+            std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(crate::support::now()).unwrap() - hours * 3600)
+        };
+        for (file, hours) in files.iter().zip([13, 11]) {
+            fs::File::options().write(true).open(file).unwrap().set_modified(hours_ago(hours)).unwrap();
+        }
+        alice.see(&["creds", "prod/ReadOnly", "--reason", "INC-3"]).await;
+        let left = kept(&alice);
+        assert!(left.len() == 2 && !left.contains(&files[0]) && left.contains(&files[1]), "{left:?}");
+        test.close().await;
+    });
+}
+
+/// Signed in as this person, with this token: the file that `login` leaves.
+fn sign_in(person: &Person, test: &TestApp, principal: &str, token: &str) -> PathBuf {
+    let folder = person.home().join(".local/state/hallpass");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(format!("{}.json", test.url.replace("://", "_").replace(':', "_")));
+    let sign_in = json!({
+        "client_id": "cli", "client_secret": null, "issuer": test.corp.url, "prompt": null, "redirect_port": null,
+        "resource": null, "scopes": ["openid"], "token": "access",
+    });
+    let tokens = json!({"token": token, "expires_at": 4_000_000_000_i64, "refresh_token": null});
+    let session = json!({
+        "server": test.url, "sign_in": sign_in, "principal": principal, "kept": "file", "tokens": tokens,
+    });
+    fs::write(&file, session.to_string()).unwrap();
+    file
+}
+
+#[test]
+fn a_sign_in_keeps_its_own_whatever_its_token_and_takes_nobody_elses() {
+    on_sqlite(async |db| {
+        let test = TestApp::start_today(db).await;
+        let person = Person::new().with("HALLPASS_SERVER", &test.url);
+        let key = async || {
+            parsed(&person.see(&["creds", "444455556666/Plain"]).await)["access_key_id"].as_str().unwrap().to_owned()
+        };
+        sign_in(&person, &test, "user:alice@example.com", &test.token(Alice));
+        let first = key().await;
+        // A refreshed token is the same person's.
+        test.clock.advance(Duration::from_secs(1));
+        sign_in(&person, &test, "user:alice@example.com", &test.token(Alice));
+        assert_eq!(key().await, first);
+        sign_in(&person, &test, "workload:ci/apply", &test.token(Applier));
+        assert_ne!(key().await, first);
+        let file = sign_in(&person, &test, "user:alice@example.com", &test.token(Alice));
+        assert_eq!(key().await, first);
+        // Nobody is signed in: what is there is nobody's.
+        fs::remove_file(file).unwrap();
+        assert!(person.fail(&["creds", "444455556666/Plain"]).await.starts_with("not signed in to "));
         test.close().await;
     });
 }

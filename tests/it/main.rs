@@ -5,8 +5,13 @@
 mod api;
 mod aws;
 mod changes;
+mod cli_agent;
+mod cli_aws;
+mod cli_configure;
+mod cli_console;
 mod cli_creds;
 mod cli_exec;
+mod cli_pick;
 mod client;
 mod clients;
 mod console;

@@ -57,6 +57,11 @@ impl Moto {
         command
     }
 
+    /// The `aws` command.
+    pub(crate) fn cli(&self) -> Command {
+        self.program(&self.programs.join("aws"))
+    }
+
     /// Python, where the `aws` command has its libraries.
     pub(crate) fn python(&self) -> Command {
         self.program(&self.programs.join("python"))
