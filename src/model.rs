@@ -100,4 +100,32 @@ macro_rules! parsed_from_text {
         }
     };
 }
-pub(crate) use {parsed_from_text, text_newtype};
+
+/// Gives a newtype over a UUID its `new`, `parse` and `Display`, and what [`parsed_from_text`] gives. One text for each id: the
+/// hyphenated form in lower case, which is also what is hashed and signed.
+macro_rules! id_newtype {
+    ($name:ident, $expected:literal) => {
+        impl $name {
+            /// Wraps an id that the clock made.
+            #[must_use]
+            pub const fn new(id: uuid::Uuid) -> Self {
+                Self(id)
+            }
+
+            /// The hyphenated form, in lower case.
+            pub fn parse(text: &str) -> Result<Self, $crate::model::Invalid> {
+                let id = uuid::Uuid::try_parse(text).ok().filter(|id| id.hyphenated().to_string() == text);
+                id.map(Self).ok_or($crate::model::Invalid::new($expected))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        $crate::model::parsed_from_text!($name);
+    };
+}
+pub(crate) use {id_newtype, parsed_from_text, text_newtype};

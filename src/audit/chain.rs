@@ -2,7 +2,7 @@
 
 use crate::{
     input::{Faults, parse_json, read},
-    model::{Invalid, Time, parsed_from_text, sha256},
+    model::{Invalid, Time, id_newtype, parsed_from_text, sha256},
 };
 use data_encoding::{BASE64, HEXLOWER};
 use deserr::Deserr;
@@ -14,36 +14,15 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(Uuid);
 
+id_newtype!(StreamId, "a stream id: a UUID in lower case");
+
 impl StreamId {
-    /// Wraps an id that the clock made.
-    #[must_use]
-    pub const fn new(id: Uuid) -> Self {
-        Self(id)
-    }
-
-    /// The hyphenated lower-case form: the text is part of what is hashed and signed.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Uuid::try_parse(text)
-            .ok()
-            .filter(|id| id.hyphenated().to_string() == text)
-            .map(Self)
-            .ok_or(Invalid::new("a stream id: a UUID in lower case"))
-    }
-
     /// The id itself, for storage.
     #[must_use]
     pub const fn uuid(self) -> Uuid {
         self.0
     }
 }
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-parsed_from_text!(StreamId);
 
 /// A SHA-256, shown in lower-case hex.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,35 +1,12 @@
-use super::{Invalid, IssuerName, Principal, Time, UserAgent, parsed_from_text};
-use std::{fmt, net::IpAddr};
+use super::{IssuerName, Principal, Time, UserAgent, id_newtype};
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// Names one session of the portal: a UUIDv7. It is no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortalSessionId(Uuid);
 
-impl PortalSessionId {
-    /// Wraps an id that the clock made.
-    #[must_use]
-    pub const fn new(id: Uuid) -> Self {
-        Self(id)
-    }
-
-    /// The hyphenated form.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Uuid::try_parse(text)
-            .ok()
-            .filter(|id| id.hyphenated().to_string() == text)
-            .map(Self)
-            .ok_or(Invalid::new("the id of a session: a UUID in lower case"))
-    }
-}
-
-impl fmt::Display for PortalSessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-parsed_from_text!(PortalSessionId);
+id_newtype!(PortalSessionId, "the id of a session: a UUID in lower case");
 
 /// A session of the portal as it is kept: all but what the browser holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,35 +1,11 @@
-use super::{Invalid, Principal, base32, parsed_from_text, sha256, text_newtype};
-use std::fmt;
+use super::{Invalid, Principal, base32, id_newtype, sha256, text_newtype};
 use uuid::Uuid;
 
 /// Names one issuance everywhere: the API, the audit, the session name, CloudTrail. A UUIDv7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IssuanceId(Uuid);
 
-impl IssuanceId {
-    /// Wraps an id that the clock made.
-    #[must_use]
-    pub const fn new(id: Uuid) -> Self {
-        Self(id)
-    }
-
-    /// The hyphenated form.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Uuid::try_parse(text)
-            .ok()
-            .filter(|id| id.hyphenated().to_string() == text)
-            .map(Self)
-            .ok_or(Invalid::new("an issuance id: a UUID"))
-    }
-}
-
-impl fmt::Display for IssuanceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-parsed_from_text!(IssuanceId);
+id_newtype!(IssuanceId, "an issuance id: a UUID");
 
 /// The role session name of one issuance: `<name>=<id>`, at most 64 of STS's characters. Derived here and nowhere
 /// else: no caller can choose it, and CloudTrail leads from it to the audit row.

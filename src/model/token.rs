@@ -1,4 +1,4 @@
-use super::{AccountId, Invalid, Name, Principal, RoleName, Time, parsed_from_text};
+use super::{AccountId, Invalid, Name, Principal, RoleName, Time, id_newtype, parsed_from_text};
 use std::{fmt, time::Duration};
 use uuid::Uuid;
 
@@ -6,30 +6,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(Uuid);
 
-impl TokenId {
-    /// Wraps an id that the clock made.
-    #[must_use]
-    pub const fn new(id: Uuid) -> Self {
-        Self(id)
-    }
-
-    /// The hyphenated form.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Uuid::try_parse(text)
-            .ok()
-            .filter(|id| id.hyphenated().to_string() == text)
-            .map(Self)
-            .ok_or(Invalid::new("the id of an API token: a UUID in lower case"))
-    }
-}
-
-impl fmt::Display for TokenId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-parsed_from_text!(TokenId);
+id_newtype!(TokenId, "the id of an API token: a UUID in lower case");
 
 /// A role that an API token is bound to: `<account id>/<role name>`, as the allowlist has them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
