@@ -2,7 +2,7 @@ use super::{Ask, Credentials, Environment};
 use std::{ffi::OsString, process::Command};
 
 /// What would have an SDK or the AWS CLI use other credentials, or these with parts of others.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 14] = [
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
     "AWS_ACCESS_KEY_ID",
@@ -15,6 +15,8 @@ const OTHERS: [&str; 12] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
 ];
 
 const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
