@@ -101,7 +101,8 @@ impl Place<'_> {
                 let path = self.path(folder, "lock");
                 let lock = move || {
                     folders::private_folder_of(&path)?;
-                    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+                    // Truncating it says that it is in use, to whoever sweeps.
+                    let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path)?;
                     file.lock().map(|()| Held::File(file))
                 };
                 tokio::task::spawn_blocking(lock).await.ok()?.ok()
