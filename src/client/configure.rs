@@ -5,9 +5,8 @@ use super::{
 use crate::model::RoleRef;
 use std::{
     collections::BTreeSet,
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -99,31 +98,10 @@ fn replace(path: &Path, old: &[u8], new: &[u8]) -> io::Result<()> {
         Err(_) => fs::Permissions::from_mode(0o600),
     };
     folders::private_folder_of(&path)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".hallpass-new");
-    let beside = path.with_file_name(name);
-    let written = write_beside(&beside, new, mode).and_then(|()| {
-        if read(&path)? != old {
-            return Err(io::Error::other("another program has just changed it: run the command again"));
-        }
-        fs::rename(&beside, &path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
-}
-
-fn write_beside(path: &Path, text: &[u8], mode: fs::Permissions) -> io::Result<()> {
-    // What a process that died has left.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    file.set_permissions(mode)?;
-    file.sync_all()
+    folders::replace(&path, new, mode, |path| match read(path)? {
+        there if there == old => Ok(()),
+        _ => Err(io::Error::other("another program has just changed it: run the command again")),
+    })
 }
 
 /// Where a link leads, also to a file that is not there yet.

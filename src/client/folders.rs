@@ -3,9 +3,9 @@
 use super::{ClientError, Environment};
 use rustix::process::geteuid;
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -72,26 +72,52 @@ pub(super) fn read_private(path: &Path) -> Option<String> {
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), ClientError> {
     let write = || {
         private_folder_of(path)?;
-        let new = path.with_extension("new");
-        // What a process that died has left; `create_new` writes into nobody else's file.
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
+        replace(path, text.as_bytes(), Permissions::from_mode(0o600), |_| Ok(()))
     };
     write().map_err(|cause| ClientError::file(path, cause))
 }
 
-/// Removes a file that may not be there.
-pub(super) fn remove(path: &Path) -> Result<(), ClientError> {
+/// Puts a new file in the place of `path`, once `check` has looked at what is there: whenever the process dies, the old one or
+/// the new one is there whole.
+pub(super) fn replace(
+    path: &Path,
+    text: &[u8],
+    mode: Permissions,
+    check: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    // Two at once take turns. A file system that locks no folders, as NFS, lets both go on.
+    let turn = File::open(path.parent().unwrap_or(Path::new("/")))?;
+    let _ = turn.lock();
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".hallpass-new");
+    let beside = path.with_file_name(name);
+    // What a process that died has left; `create_new` writes into nobody else's file.
+    remove_any(&beside)?;
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(text)?;
+        file.set_permissions(mode)?;
+        file.sync_all()?;
+        check(path)?;
+        fs::rename(&beside, path)
+    };
+    let written = write();
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn remove_any(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(ClientError::file(path, cause)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Removes a file that may not be there.
+pub(super) fn remove(path: &Path) -> Result<(), ClientError> {
+    remove_any(path).map_err(|cause| ClientError::file(path, cause))
 }
 
 /// Removes a folder that may not be there, with what is in it.
@@ -106,4 +132,36 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), ClientError> {
 pub(super) fn private_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn two_at_once_each_put_a_whole_file_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let texts = ["a", "b", "c", "d"].map(|letter| letter.repeat(100_000));
+        let mode = || Permissions::from_mode(0o600);
+        replace(&path, texts[0].as_bytes(), mode(), |_| Ok(())).unwrap();
+        thread::scope(|scope| {
+            for text in &texts {
+                let (path, all) = (&path, &texts);
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        let whole = |path: &Path| assert!(all.contains(&fs::read_to_string(path).unwrap()));
+                        let look = |path: &Path| {
+                            whole(path);
+                            Ok(())
+                        };
+                        replace(path, text.as_bytes(), mode(), look).unwrap();
+                        whole(path);
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
 }
