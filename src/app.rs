@@ -113,6 +113,12 @@ pub struct Rooms {
     shutdown: CancellationToken,
 }
 
+/// How people and machines come in.
+struct People {
+    issuers: Vec<IssuerConfig>,
+    portal: Option<PortalConfig>,
+}
+
 /// The recorder's task, to wait for at the end.
 #[derive(Debug)]
 pub struct Writing(JoinHandle<()>);
@@ -129,17 +135,29 @@ impl App {
     /// Puts everything together around AWS as the caller reaches it, and begins the audit stream. AWS and the issuers
     /// are asked in the background: `/readyz` tells when they have answered.
     pub async fn build(config: &Config, sts: Sts, clock: Clock) -> Result<(Self, Writing), BuildError> {
-        let store = open_store(config)?;
-        check_schema(&store).await?;
-        let metrics = Metrics::new(&clock, config.issuers.iter().map(|issuer| &issuer.name));
         let Aws { region, signin_url } = &config.aws;
         let sign_in = ConsoleSignIn::new(signin_url.as_deref(), region, &config.server.public_url)?;
-        let sts = sts.measured_by(metrics.clone()).signing_in_at(sign_in);
+        let people = People { issuers: config.issuers.clone(), portal: portal_config(config)? };
+        let (app, writing) = Self::furnish(config, people, sts.signing_in_at(sign_in), clock).await?;
+        app.recorder.open().await.map_err(|_| BuildError::Audit)?;
+        app.identity.spawn_refresh(app.shutdown.clone());
+        if let Some(portal) = app.portal.clone() {
+            tokio::spawn(portal.keep_swept(app.shutdown.clone()));
+        }
+        tokio::spawn(identify(app.sts.clone(), app.shutdown.clone()));
+        Ok((app, writing))
+    }
+
+    /// The rooms at this database, open to these people. Nothing is written, and nobody is asked.
+    async fn furnish(config: &Config, people: People, sts: Sts, clock: Clock) -> Result<(Self, Writing), BuildError> {
+        let store = open_store(config)?;
+        check_schema(&store).await?;
+        let metrics = Metrics::new(&clock, people.issuers.iter().map(|issuer| &issuer.name));
+        let sts = sts.measured_by(metrics.clone());
         let (recorder, writing) = start_recorder(config, &store, &clock, &metrics)?;
-        recorder.open().await.map_err(|_| BuildError::Audit)?;
         let tracker = TaskTracker::new();
         let api_tokens = ApiTokens::new(store.clone(), clock.clone(), tracker.clone());
-        let identity = Identity::new(config.issuers.clone(), api_tokens, clock.clone(), &metrics)?;
+        let identity = Identity::new(people.issuers, api_tokens, clock.clone(), &metrics)?;
         let broker =
             Broker::new(store.clone(), recorder.clone(), sts.clone(), clock.clone(), tracker.clone(), metrics.clone());
         let access = Access::new(store.clone(), recorder.clone(), sts.partition().clone(), clock.clone());
@@ -150,7 +168,7 @@ impl App {
             appliers: config.access.appliers.clone(),
             token_creators: config.access.token_creators.clone(),
         };
-        let portal = match portal_config(config)? {
+        let portal = match people.portal {
             Some(portal) => {
                 let tracker = tracker.clone();
                 Portal::new(portal, &identity, store.clone(), recorder.clone(), tracker).map_err(IdentityError::from)?
@@ -176,11 +194,6 @@ impl App {
             tracker,
             shutdown: CancellationToken::new(),
         }));
-        app.identity.spawn_refresh(app.shutdown.clone());
-        if let Some(portal) = app.portal.clone() {
-            tokio::spawn(portal.keep_swept(app.shutdown.clone()));
-        }
-        tokio::spawn(identify(app.sts.clone(), app.shutdown.clone()));
         Ok((app, writing))
     }
 

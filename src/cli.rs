@@ -1,12 +1,13 @@
 //! The command line: one file for each subcommand, and how it ends.
 //!
 //! Reads arguments, calls one room below and prints what it returns. Must never hold logic. Exit codes: 0 done, 1 failed,
-//! 2 wrong usage (clap's own).
+//! 2 wrong usage (clap's own); 3 is `allowlist plan --exit-code` with something to apply.
 
 mod agent;
 mod allowlist;
 mod ask;
 mod audit;
+mod block;
 mod completion;
 mod config;
 mod configure;
@@ -15,13 +16,19 @@ mod creds;
 #[cfg(feature = "demo")]
 mod demo;
 mod exec;
+mod explain;
+mod grant;
 mod login;
 mod logout;
 mod migrate;
+mod place;
 mod remote;
 mod roles;
 mod serve;
+mod table;
 mod template;
+mod token;
+mod when;
 mod whoami;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -68,6 +75,8 @@ Examples:
   hallpass config check --config /etc/hallpass/hallpass.toml
   hallpass serve --migrate --config /etc/hallpass/hallpass.toml
   hallpass allowlist plan allowlist.toml --config /etc/hallpass/hallpass.toml
+  hallpass grant add user:alice@example.com prod/Deploy --expires 8h \\
+    --reason INC-42 --server https://hallpass.example.com
   hallpass audit verify --config /etc/hallpass/hallpass.toml
   hallpass template trust prod --config /etc/hallpass/hallpass.toml >prod.yaml
   HALLPASS_CONFIG=hallpass.toml HALLPASS_AWS__REGION=eu-west-1 \\
@@ -94,6 +103,10 @@ enum Command {
     Migrate(migrate::Args),
     Config(config::Args),
     Allowlist(allowlist::Args),
+    Explain(Box<explain::Args>),
+    Grant(grant::Args),
+    Block(block::Args),
+    Token(token::Args),
     Audit(audit::Args),
     Template(template::Args),
     Completion(completion::Args),
@@ -110,14 +123,18 @@ impl Command {
         }
     }
 
-    async fn run(self, config: Option<&Path>) -> anyhow::Result<()> {
-        match self {
+    async fn run(self, config: Option<&Path>) -> anyhow::Result<ExitCode> {
+        let done = match self {
+            Self::Allowlist(args) => return args.run(config).await,
             #[cfg(feature = "demo")]
             Self::Demo(args) => args.run().await,
             Self::Serve(args) => args.run(config).await,
             Self::Migrate(args) => args.run(config).await,
             Self::Config(args) => args.run(config).await,
-            Self::Allowlist(args) => args.run(config).await,
+            Self::Explain(args) => args.run(config).await,
+            Self::Grant(args) => args.run(config).await,
+            Self::Block(args) => args.run(config).await,
+            Self::Token(args) => args.run(config).await,
             Self::Audit(args) => args.run(config).await,
             Self::Template(args) => args.run(config).await,
             Self::Login(args) => args.run().await,
@@ -130,7 +147,8 @@ impl Command {
             Self::Configure(args) => args.run().await,
             Self::Agent(args) => args.run().await,
             Self::Completion(args) => args.run(),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 
@@ -151,7 +169,7 @@ pub fn run() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // As with `head`: who reads has enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

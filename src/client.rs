@@ -29,6 +29,7 @@ mod profiles;
 mod provider;
 mod recent;
 mod refresh;
+mod request;
 mod role_cache;
 mod shelf;
 mod source;
@@ -42,7 +43,9 @@ pub use console::Link;
 pub use credentials::{Ask, Credentials};
 pub use error::ClientError;
 pub use login::{How, SignedIn, SignedOut};
+pub use outward::Coming;
 pub use profiles::Changes;
+pub use request::Request;
 pub use source::{AskAws, Source};
 pub use target::Target;
 
@@ -144,26 +147,33 @@ impl Client {
 
     /// Asks the server as this caller. A sign-in whose token the server calls expired, as it does where this machine's
     /// clock is behind, is refreshed and tried once more.
-    pub async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<T, ClientError> {
+    pub async fn send(&self, request: &Request) -> Result<Coming, ClientError> {
         let token = self.token().await?;
-        let answer = self.api.call(method.clone(), path, Some(&token), body).await;
+        let answer = self.api.send(request, Some(&token)).await;
         match answer {
             Err(error) if error.code() == Some("token_expired") && matches!(token.source, Source::SignIn) => {
                 let secret = self.signed_in_token(true).await?;
-                self.api.call(method, path, Some(&Token { secret, ..token }), body).await
+                self.api.send(request, Some(&Token { secret, ..token })).await
             }
             answer => answer,
         }
     }
 
+    /// Likewise, and reads the answer's JSON.
+    async fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ClientError> {
+        self.api.read(self.send(request).await?).await
+    }
+
+    /// Likewise, with a body.
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.api.nonsense(&error.to_string()))?;
+        let request = Request::new(Method::POST, path.to_owned()).with_body("application/json", body);
+        self.call(&request).await
+    }
+
     /// Who this caller is to the server.
     pub async fn whoami(&self) -> Result<Whoami, ClientError> {
-        self.call(Method::GET, "/v1/whoami", None::<&()>).await
+        self.call(&Request::get("/v1/whoami")).await
     }
 
     /// Every role this caller may assume now; remembered for completions.
@@ -171,7 +181,7 @@ impl Client {
         let (mut roles, mut query) = (Vec::new(), String::new());
         loop {
             let path = format!("/v1/roles?limit=1000{query}");
-            let page: RolesPage = self.call(Method::GET, &path, None::<&()>).await?;
+            let page: RolesPage = self.call(&Request::get(path)).await?;
             roles.extend(page.roles);
             let Some(cursor) = page.next_cursor else { break };
             query = format!("&cursor={}", address::encoded(&cursor));

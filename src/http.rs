@@ -19,8 +19,8 @@ pub use limits::{Bounds, Limits};
 pub use measure::metrics_router;
 pub use server::{Connections, Listener, Patience, serve};
 
-use crate::app::App;
-use axum::{Router, middleware, routing::get};
+use crate::app::{App, Desk};
+use axum::{Extension, Router, middleware, routing::get};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Every route with its description.
@@ -62,4 +62,11 @@ pub fn router(app: App, limits: Limits) -> Router {
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn_with_state((app.clone(), limits), log::requests))
         .with_state(app)
+}
+
+/// The same as [`router`] for who works at the database, within their own process: every request is theirs.
+pub fn desk(desk: &Desk) -> Router {
+    let app = desk.app.clone();
+    let limits = Limits::new(Bounds::of_one(), app.clock.clone(), app.metrics.clone());
+    router(app, limits).layer(Extension(extract::Operator(desk.operator.clone())))
 }

@@ -46,7 +46,7 @@ impl Invalid {
     }
 }
 
-/// Gives a newtype over text its `Display`, `FromStr`, `TryFrom<String>`, `Serialize` and `Deserr`, all
+/// Gives a newtype over text its `Display`, `FromStr`, `TryFrom<String>`, `Serialize`, `Deserialize` and `Deserr`, all
 /// through its one `parse`.
 macro_rules! text_newtype {
     ($name:ident) => {
@@ -68,8 +68,8 @@ macro_rules! text_newtype {
     };
 }
 
-/// `FromStr`, `TryFrom<String>`, `Serialize` (through `Display`) and `Deserr` for a type with `parse` and
-/// `Display`.
+/// `FromStr`, `TryFrom<String>`, `Serialize` (through `Display`), `Deserialize` (what a client reads of an answer) and `Deserr`
+/// for a type with `parse` and `Display`.
 macro_rules! parsed_from_text {
     ($name:ident) => {
         impl std::str::FromStr for $name {
@@ -83,6 +83,13 @@ macro_rules! parsed_from_text {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(|expected| serde::de::Error::custom(format_args!("expected {expected}")))
             }
         }
 

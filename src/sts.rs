@@ -120,6 +120,17 @@ impl Sts {
         Self { client, partition, identity: Arc::default(), gate, sign_in: None, clock, metrics }
     }
 
+    /// One that only knows where it would be asked: no credentials are looked for, and no call of it succeeds. For who works
+    /// at the database.
+    #[must_use]
+    pub fn unasked(region: &str, clock: Clock) -> Self {
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .build();
+        Self::new(aws_sdk_sts::Client::from_conf(config), region, clock)
+    }
+
     /// The same, with its calls measured there.
     #[must_use]
     pub fn measured_by(self, metrics: Metrics) -> Self {

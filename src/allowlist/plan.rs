@@ -20,10 +20,10 @@ use crate::{
 use diff::Diff;
 use entry::Labels;
 use reach::Reach;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What applying a file would change, and what that means for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
     /// How many accounts, roles and grants would come.
     pub add: usize,

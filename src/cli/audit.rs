@@ -4,9 +4,9 @@ mod verify;
 use crate::{app, config};
 use std::path::Path;
 
-/// Search, export and verify the audit, at the configured database; make its key.
+/// Search, export and verify the audit; make its key.
 ///
-/// Works without the service, and beside it.
+/// At the configured database, without the service or beside it; search and export also at a server, with --server.
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true, after_help = EXAMPLES)]
 pub(super) struct Args {

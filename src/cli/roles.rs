@@ -1,8 +1,10 @@
-use super::remote::{Remote, role_names};
+use super::{
+    remote::{Remote, role_names},
+    table,
+    when::span,
+};
 use crate::client::{Offer, Role};
-use anstyle::Style;
 use clap_complete::engine::ArgValueCompleter;
-use std::io::Write;
 
 /// List the roles that you may assume now.
 ///
@@ -45,24 +47,10 @@ impl Args {
         } else if roles.is_empty() {
             super::say("No role of yours has that in its name; `hallpass roles` lists all of them.");
         } else {
-            show(&roles)?;
+            table::print(["ROLE", "LONGEST", "REASON", "DESCRIPTION"], roles.iter().map(row))?;
         }
         Ok(())
     }
-}
-
-fn show(roles: &[Role]) -> anyhow::Result<()> {
-    let head = ["ROLE", "LONGEST", "REASON", "DESCRIPTION"].map(str::to_owned);
-    let rows: Vec<[String; 4]> = [head].into_iter().chain(roles.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths = [width(0), width(1), width(2)];
-    let mut out = anstream::stdout().lock();
-    for (i, [role, longest, reason, description]) in rows.iter().enumerate() {
-        let style = if i == 0 { Style::new().bold() } else { Style::new() };
-        let line = format!("{role:<0$}  {longest:<1$}  {reason:<2$}  {description}", widths[0], widths[1], widths[2]);
-        writeln!(out, "{style}{}{style:#}", line.trim_end())?;
-    }
-    Ok(out.flush()?)
 }
 
 fn row(role: &Role) -> [String; 4] {
@@ -71,13 +59,4 @@ fn row(role: &Role) -> [String; 4] {
     let required = role.grants.iter().all(|Offer { require_reason, .. }| *require_reason);
     let description = role.description.clone().unwrap_or_default();
     [role.role.clone(), span(longest), if required { "required" } else { "" }.to_owned(), description]
-}
-
-/// As `--duration` takes it.
-fn span(seconds: u32) -> String {
-    match seconds {
-        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
-        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
-        _ => format!("{seconds}s"),
-    }
 }

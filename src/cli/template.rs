@@ -196,7 +196,7 @@ fn or_give(error: ConfigError, instead: &str) -> anyhow::Error {
 
 async fn last_applied(config: &Config) -> anyhow::Result<String> {
     let desk = Desk::open(config, &super::os_user()).await?;
-    let document = desk.access.find_document().await;
+    let document = desk.app.access.find_document().await;
     desk.close().await;
     Ok(document?.text)
 }

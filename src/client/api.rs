@@ -1,10 +1,10 @@
 use super::{
-    ClientError, Source, Target, Token,
-    outward::{Answer, Outward},
+    ClientError, Request, Source, Target, Token,
+    outward::{Coming, Outward},
 };
 use crate::{clock::Clock, model::Time};
-use reqwest::{Method, header};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use reqwest::header::{self, HeaderMap};
+use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 /// One server's API.
@@ -55,6 +55,9 @@ pub struct Reason {
 /// A fault of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Fault {
+    /// In an allowlist file: its line.
+    #[serde(default)]
+    pub line: Option<usize>,
     /// A pointer into the body, or a parameter.
     #[serde(default)]
     pub pointer: String,
@@ -67,48 +70,63 @@ impl Api {
         Self { server: target.url.clone(), outward, clock }
     }
 
-    /// Asks, and reads the answer's JSON. The body is sent as JSON.
-    pub async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        token: Option<&Token>,
-        body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<T, ClientError> {
-        let url = Url::parse(&format!("{}{path}", self.server)).map_err(|_| self.nonsense("it has no such address"))?;
-        let mut request = self.outward.client(&url)?.request(method, url.clone());
+    /// Asks, and reads the answer's JSON.
+    pub async fn call<T: DeserializeOwned>(&self, request: &Request, token: Option<&Token>) -> Result<T, ClientError> {
+        self.read(self.send(request, token).await?).await
+    }
+
+    /// An answer's JSON.
+    pub(super) async fn read<T: DeserializeOwned>(&self, answer: Coming) -> Result<T, ClientError> {
+        serde_json::from_slice(&answer.whole().await?.body)
+            .map_err(|_| self.nonsense("its answer is not one of Hallpass: is the address right?"))
+    }
+
+    /// Asks; an answer that is none of those hoped for is an error.
+    pub(super) async fn send(&self, request: &Request, token: Option<&Token>) -> Result<Coming, ClientError> {
+        let url = Url::parse(&format!("{}{}", self.server, request.path));
+        let url = url.map_err(|_| self.nonsense("it has no such address"))?;
+        let mut asked = self.outward.client(&url)?.request(request.method.clone(), url.clone());
+        asked = asked.headers(request.headers.clone()).body(request.body.clone()).timeout(request.patience);
         if let Some(token) = token {
-            request = request.bearer_auth(token.secret.expose());
+            asked = asked.bearer_auth(token.secret.expose());
         }
-        if let Some(body) = body {
-            let text = serde_json::to_string(body).map_err(|error| self.nonsense(&error.to_string()))?;
-            request = request.header(header::CONTENT_TYPE, "application/json").body(text);
-        }
-        let answer = self.outward.send(&url, request).await?;
-        match answer.status {
-            200..=299 => serde_json::from_slice(&answer.body)
-                .map_err(|_| self.nonsense("its answer is not one of Hallpass: is the address right?")),
+        let answer = self.outward.begin(&url, asked).await?;
+        match answer.status() {
+            200..=299 => Ok(answer),
             300..=399 => Err(self.nonsense("it sends elsewhere, and no token goes along: give its own address")),
-            status => Err(self.problem(status, &answer, token)),
+            _ => Err(self.problem(answer, token).await?),
         }
     }
 
-    fn problem(&self, status: u16, answer: &Answer, token: Option<&Token>) -> ClientError {
-        let Ok(mut problem) = serde_json::from_slice::<Problem>(&answer.body) else {
-            return self.nonsense(&format!("it answers {status}, and not as Hallpass does: is the address right?"));
+    async fn problem(&self, answer: Coming, token: Option<&Token>) -> Result<ClientError, ClientError> {
+        let answer = answer.whole().await?;
+        let Some(mut problem) = Problem::read(answer.status, &answer.headers, &answer.body) else {
+            let what = format!("it answers {}, and not as Hallpass does: is the address right?", answer.status);
+            return Ok(self.nonsense(&what));
         };
-        let text = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
-        problem.status = status;
-        problem.retry_after = text(header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
         problem.source = token.map(|token| token.source.clone());
-        let theirs = text(header::DATE).and_then(read_date).filter(|_| status == 401);
+        let theirs = text(&answer.headers, header::DATE).and_then(read_date).filter(|_| answer.status == 401);
         problem.clock_ahead = theirs.map(|theirs| (self.clock.now().as_micros() - theirs.as_micros()) / 1_000_000);
-        ClientError::Refused(Box::new(problem))
+        Ok(ClientError::Refused(Box::new(problem)))
     }
 
     pub(super) fn nonsense(&self, what: &str) -> ClientError {
         ClientError::Nonsense { url: self.server.clone(), what: what.to_owned() }
     }
+}
+
+impl Problem {
+    /// What an answer says, where it is one of Hallpass's.
+    #[must_use]
+    pub fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Option<Self> {
+        let problem: Self = serde_json::from_slice(body).ok()?;
+        let retry_after = text(headers, header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
+        Some(Self { status, retry_after, ..problem })
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// RFC 9110, §5.6.7.

@@ -51,7 +51,7 @@ impl Client {
             destination: Option<&'a str>,
         }
         let body = Body { ask: ask.body(), destination };
-        let link: Link = self.call(reqwest::Method::POST, "/v1/console", Some(&body)).await?;
+        let link: Link = self.post("/v1/console", &body).await?;
         parse_address(link.url.expose()).map_err(|_| self.api.nonsense("its link is no address of a console"))?;
         Ok(link)
     }

@@ -4,7 +4,6 @@ use crate::{
     model::{Reason, RoleRef, SessionDuration, Time},
     secret::Secret,
 };
-use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -84,7 +83,7 @@ impl Client {
         if let Some(kept) = kept().filter(|_| !fresh) {
             return Ok(kept);
         }
-        match self.call(Method::POST, "/v1/credentials", Some(&body)).await {
+        match self.post("/v1/credentials", &body).await {
             Ok(new) => {
                 place.put(&new, self.clock.now());
                 Ok(new)

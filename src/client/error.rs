@@ -279,9 +279,12 @@ pub(super) fn plain(text: &str) -> String {
 fn refused(problem: &Problem) -> String {
     let mut text = plain(problem.detail.trim_end_matches('.'));
     let one_fault = problem.errors.len() == 1 && problem.detail.contains(&problem.errors[0].problem);
-    let faults = problem.errors.iter().filter(|_| !one_fault).map(|fault| match fault.pointer.as_str() {
-        "" => fault.problem.clone(),
-        pointer => format!("{pointer}: {}", fault.problem),
+    let faults = problem.errors.iter().filter(|_| !one_fault).map(|fault| {
+        let line = fault.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        match fault.pointer.as_str() {
+            "" => format!("{line}{}", fault.problem),
+            pointer => format!("{line}{pointer}: {}", fault.problem),
+        }
     });
     for line in problem.reasons.iter().map(|reason| reason.detail.clone()).chain(faults) {
         // To a String, it does not fail.

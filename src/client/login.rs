@@ -1,5 +1,5 @@
 use super::{
-    Client, ClientError, Source, Token, Whoami,
+    Client, ClientError, Request, Source, Token, Whoami,
     error::plain,
     folders,
     keep::{Kept, Tokens},
@@ -7,7 +7,6 @@ use super::{
     provider::Provider,
 };
 use crate::model::LoginClient;
-use reqwest::Method;
 use std::{
     process::{Command, Stdio},
     time::Duration,
@@ -65,7 +64,7 @@ impl Client {
         let tokens =
             if by_browser { self.by_browser(&provider, say).await? } else { by_device(&provider, say).await? };
         let token = Token { secret: tokens.token.clone(), source: Source::SignIn };
-        let whoami: Whoami = self.api.call(Method::GET, "/v1/whoami", Some(&token), None::<&()>).await.map_err(|error| {
+        let whoami: Whoami = self.api.call(&Request::get("/v1/whoami"), Some(&token)).await.map_err(|error| {
             match error.code() {
                 Some("token_invalid") => provider.refuses(&format!(
                     "{} does not take the token it gave ({error}); tell the server's operators: docs/client.md, \"Which token is sent\"",
@@ -120,7 +119,7 @@ impl Client {
 
     /// Where and as which client people sign in, by the server.
     async fn sign_in(&self) -> Result<LoginClient, ClientError> {
-        let answer = self.api.call(Method::GET, "/v1/login", None, None::<&()>).await;
+        let answer = self.api.call(&Request::get("/v1/login"), None).await;
         answer.map_err(|error| match error.code() {
             Some("not_found") => ClientError::NoSignIn(self.target.url.clone()),
             _ => error,

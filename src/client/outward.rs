@@ -1,5 +1,6 @@
 use super::ClientError;
-use reqwest::{Certificate, Client, redirect};
+use hyper::body::Bytes;
+use reqwest::{Certificate, Client, RequestBuilder, Response, header::HeaderMap, redirect};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,7 +12,8 @@ use url::Url;
 const CONNECT: Duration = Duration::from_secs(5);
 /// A server answers within 20 s even where STS is silent.
 const WHOLE_ANSWER: Duration = Duration::from_secs(30);
-const MAX_ANSWER: usize = 16 << 20;
+/// A plan names everybody who gains or loses, and can be longer than the file.
+const MAX_ANSWER: usize = 128 << 20;
 
 /// HTTP to the server and to the identity provider: no redirect is followed, since a token would go along. Costs nothing
 /// before it is used: the system's certificates are read with the first https request.
@@ -27,8 +29,45 @@ struct Clients {
 /// An answer, read to its end.
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) headers: reqwest::header::HeaderMap,
+    pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+}
+
+/// An answer that is read as it comes.
+#[derive(Debug)]
+pub struct Coming {
+    url: Url,
+    answer: Response,
+}
+
+impl Coming {
+    pub(super) fn status(&self) -> u16 {
+        self.answer.status().as_u16()
+    }
+
+    /// What is said beside the body.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.answer.headers()
+    }
+
+    /// The next piece of the body; `None` at its end.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
+        self.answer.chunk().await.map_err(|error| ClientError::no_answer(&self.url, &error))
+    }
+
+    pub(super) async fn whole(mut self) -> Result<Answer, ClientError> {
+        let (status, headers) = (self.status(), std::mem::take(self.answer.headers_mut()));
+        let mut body = Vec::new();
+        while let Some(piece) = self.piece().await? {
+            if body.len() + piece.len() > MAX_ANSWER {
+                let what = format!("its answer is over {} MiB", MAX_ANSWER >> 20);
+                return Err(ClientError::Nonsense { url: origin(&self.url), what });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Answer { status, headers, body })
+    }
 }
 
 impl Outward {
@@ -52,6 +91,7 @@ impl Outward {
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
             .timeout(WHOLE_ANSWER)
+            .read_timeout(WHOLE_ANSWER)
             .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")));
         let client = if far {
             let more = self.0.ca_bundle.as_deref().map(certificates).transpose()?;
@@ -64,18 +104,14 @@ impl Outward {
     }
 
     /// Sends it, and reads the answer to its end.
-    pub(super) async fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Answer, ClientError> {
-        let failed = |error: reqwest::Error| ClientError::no_answer(url, &error);
-        let mut answer = request.send().await.map_err(failed)?;
-        let (status, headers) = (answer.status().as_u16(), std::mem::take(answer.headers_mut()));
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(failed)? {
-            if body.len() + piece.len() > MAX_ANSWER {
-                return Err(ClientError::Nonsense { url: origin(url), what: "its answer is over 16 MiB".to_owned() });
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(Answer { status, headers, body })
+    pub(super) async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Answer, ClientError> {
+        self.begin(url, request).await?.whole().await
+    }
+
+    /// Sends it, and waits until the answer begins.
+    pub(super) async fn begin(&self, url: &Url, request: RequestBuilder) -> Result<Coming, ClientError> {
+        let answer = request.send().await.map_err(|error| ClientError::no_answer(url, &error))?;
+        Ok(Coming { url: url.clone(), answer })
     }
 }
 

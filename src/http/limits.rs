@@ -69,6 +69,16 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// For one operator's own requests: nobody else is kept waiting.
+    #[must_use]
+    pub fn of_one() -> Self {
+        const LONG: Duration = Duration::from_hours(24);
+        let (many, usual) = (NonZeroU32::MAX, Self::default());
+        Self { requests_per_second: many, requests_burst: many, answer: LONG, body: LONG, file: LONG, ..usual }
+    }
+}
+
 type Limiter = RateLimiter<u64, DefaultKeyedStateStore<u64>, Clock, NoOpMiddleware<Duration>>;
 
 /// The state. Cheap to clone: all clones count together.

@@ -1,6 +1,6 @@
 use crate::{
     audit::{Auth, AuthMethod},
-    model::{ApiToken, Principal, Time, TokenUse},
+    model::{ApiToken, Name, Principal, Time, TokenUse},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -38,6 +38,27 @@ impl Caller {
             authenticated_at: None,
             token: Some(Arc::new(token)),
         }
+    }
+
+    /// Who works at the database itself, as the operating system knows them: they have let themselves in just now, and the
+    /// configuration is theirs.
+    #[must_use]
+    pub fn at_the_database(name: Name, now: Time) -> Self {
+        Self {
+            principal: Principal::Local(name),
+            groups: Vec::new(),
+            auth: Auth { method: AuthMethod::Local, issuer: None, subject: None, token_id: None },
+            expires_at: now,
+            session_ends: None,
+            authenticated_at: Some(now),
+            token: None,
+        }
+    }
+
+    /// Whether it is [`Caller::at_the_database`].
+    #[must_use]
+    pub fn is_at_the_database(&self) -> bool {
+        self.auth.method == AuthMethod::Local
     }
 
     /// The person or the machine.

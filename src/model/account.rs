@@ -111,9 +111,23 @@ impl fmt::Debug for ExternalId {
 
 /// Session or account tags, by key. At most 50; keys of 1–128 and values of 0–256 of
 /// `[\p{L}\p{Z}\p{N}_.:/=+\-@]`; keys are unique ignoring case (STS's rules).
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(into = "BTreeMap<String, String>", try_from = "BTreeMap<String, String>")]
 pub struct Tags(BTreeMap<String, String>);
+
+impl TryFrom<BTreeMap<String, String>> for Tags {
+    type Error = Invalid;
+
+    fn try_from(tags: BTreeMap<String, String>) -> Result<Self, Invalid> {
+        Self::new(tags)
+    }
+}
+
+impl From<Tags> for BTreeMap<String, String> {
+    fn from(tags: Tags) -> Self {
+        tags.0
+    }
+}
 
 impl Tags {
     /// Checks every key and value.

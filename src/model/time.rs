@@ -80,8 +80,17 @@ pub fn parse_duration(text: &str) -> Result<Duration, Invalid> {
 }
 
 /// How long a session may last: 900 to 43,200 whole seconds, as AWS takes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "u64")]
 pub struct SessionDuration(u32);
+
+impl TryFrom<u64> for SessionDuration {
+    type Error = Invalid;
+
+    fn try_from(seconds: u64) -> Result<Self, Invalid> {
+        Self::from_seconds(seconds)
+    }
+}
 
 impl SessionDuration {
     /// The shortest session AWS makes, 15 minutes.

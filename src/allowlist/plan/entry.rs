@@ -5,12 +5,12 @@ use crate::model::{
     Account, AccountId, Alias, Grant, GrantId, GrantTarget, IpNet, Principal, Role, RolePath, SessionDuration,
     SessionPolicy, Tags, Time,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 /// What comes, changes and goes of one kind, each in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Section<T> {
     /// What comes.
     pub added: Vec<T>,
@@ -22,7 +22,7 @@ pub struct Section<T> {
 }
 
 /// One thing as it shall be, and what is different about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Changed<T> {
     /// As it shall be.
     #[serde(flatten)]
@@ -32,20 +32,25 @@ pub struct Changed<T> {
 }
 
 /// One field that changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldChange {
     /// Its name.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// Its value before, null where it had none; absent where it is not shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub from: Option<Value>,
     /// Its value after; likewise.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub to: Option<Value>,
 }
 
+/// A null that is there is a value; only what is absent is none.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
 /// An account in a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AccountEntry {
     /// Its number.
     pub id: AccountId,
@@ -60,7 +65,7 @@ pub struct AccountEntry {
 }
 
 /// A role in a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RoleEntry {
     /// `<alias or account id>/<role name>`.
     pub role: String,
@@ -79,7 +84,7 @@ pub struct RoleEntry {
 }
 
 /// A grant in a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GrantEntry {
     /// Its id.
     pub id: GrantId,
@@ -179,8 +184,11 @@ impl GrantEntry {
 }
 
 pub(super) fn account_changes(old: &Account, new: &Account) -> Vec<FieldChange> {
-    let hidden =
-        (old.external_id != new.external_id).then_some(FieldChange { field: "external_id", from: None, to: None });
+    let hidden = (old.external_id != new.external_id).then_some(FieldChange {
+        field: "external_id".into(),
+        from: None,
+        to: None,
+    });
     [
         change("alias", &old.alias, &new.alias),
         change("name", &old.name, &new.name),
@@ -223,5 +231,5 @@ pub(super) fn grant_changes(old: &Grant, new: &Grant) -> Vec<FieldChange> {
 }
 
 fn change<T: PartialEq + Serialize>(field: &'static str, old: &T, new: &T) -> Option<FieldChange> {
-    (old != new).then(|| FieldChange { field, from: Some(json!(old)), to: Some(json!(new)) })
+    (old != new).then(|| FieldChange { field: field.into(), from: Some(json!(old)), to: Some(json!(new)) })
 }

@@ -2,11 +2,11 @@
 
 use super::{Plan, entry::Labels};
 use crate::model::{AccountId, Grant, GrantTarget, Principal, Role, RoleName};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A principal and a role it can have, where a request meets the conditions of the grant.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reached {
     /// Who: for a group, all its members.
     pub principal: Principal,

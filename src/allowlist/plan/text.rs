@@ -102,7 +102,7 @@ impl Display for GrantEntry {
 
 impl Display for FieldChange {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match (self.field, &self.from, &self.to) {
+        match (&*self.field, &self.from, &self.to) {
             ("session_policy_sha256", ..) => f.write_str("session_policy changed"),
             (field, Some(from), Some(to)) => write!(f, "{field}: {} → {}", shown(from), shown(to)),
             (field, ..) => write!(f, "{field} changed"),

@@ -1,18 +1,18 @@
+use super::super::place::{At, Place};
 use crate::{
-    app::Desk,
-    audit::{Kind, Row, csv_header, csv_line, jsonl_line},
-    config,
-    evidence::Reading,
+    client::Request,
     model::{AccountId, IssuanceId, Principal, RoleArn, Time},
-    store::{EventFilter, Page},
 };
-use futures_util::TryStreamExt;
-use serde_json::Value;
+use form_urlencoded::Serializer;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 use std::{
     io::{BufWriter, Write, stdout},
     path::Path,
-    pin::pin,
 };
+
+/// The longest page that a server gives.
+const LONGEST_PAGE: u32 = 1000;
 
 /// What is wanted; everything given must hold, exactly.
 #[derive(Debug, clap::Args)]
@@ -44,16 +44,29 @@ struct Filter {
 }
 
 impl Filter {
-    fn read(self) -> EventFilter {
+    /// As the API's parameters.
+    fn query(&self) -> Serializer<'static, String> {
         let Self { kind, principal, account, role, issuance, since, until, text } = self;
-        EventFilter { kind, principal, account, role, issuance, since, until, text }
+        let given = [
+            ("kind", kind.clone()),
+            ("principal", principal.as_ref().map(ToString::to_string)),
+            ("account", account.as_ref().map(ToString::to_string)),
+            ("role", role.as_ref().map(ToString::to_string)),
+            ("issuance", issuance.as_ref().map(ToString::to_string)),
+            ("since", since.as_ref().map(ToString::to_string)),
+            ("until", until.as_ref().map(ToString::to_string)),
+            ("q", text.clone()),
+        ];
+        let mut query = Serializer::new(String::new());
+        query.extend_pairs(given.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        query
     }
 }
 
 /// Print events, newest first.
 ///
 /// One line an event: when, what, who, which role, how it ended, and the reason given. That they were read is put on
-/// record itself, as audit.read of local:<os user>.
+/// record itself, as audit.read. At a server, auditors and admins see everybody's events and others their own.
 #[derive(Debug, clap::Args)]
 pub(super) struct Search {
     #[command(flatten)]
@@ -64,12 +77,14 @@ pub(super) struct Search {
     /// One JSON object a line, as exported.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 /// Write events to stdout, any number of them.
 ///
-/// Changes nothing but that the export is put on record, as audit.exported of local:<os user>. An external ID, a token
-/// or a secret key is in no event, but names, addresses and reasons are: keep the file accordingly.
+/// Changes nothing but that the export is put on record, as audit.exported. An external ID, a token or a secret key is in no
+/// event, but names, addresses and reasons are: keep the file accordingly.
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
     #[command(flatten)]
@@ -77,6 +92,8 @@ pub(super) struct Export {
     /// jsonl can be verified, where there is no filter; csv is for spreadsheets.
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -85,70 +102,72 @@ enum Format {
     Csv,
 }
 
-impl Search {
-    pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
-        let desk = open(file).await?;
-        let done = self.search(&desk).await;
-        desk.close().await;
-        done
-    }
-
-    async fn search(self, desk: &Desk) -> anyhow::Result<()> {
-        let (json, limit) = (self.json, self.limit);
-        let filter = self.filter.read();
-        note(desk, Kind::AuditRead, "search", &filter).await?;
-        let listed = desk.evidence.list_events(&filter, &Page::Newest(None), limit).await?;
-        let mut out = BufWriter::new(stdout().lock());
-        for row in listed.iter().map(|listed| &listed.row) {
-            writeln!(out, "{}", if json { jsonl_line(row) } else { line(row)? })?;
-        }
-        Ok(out.flush()?)
-    }
+/// A page of events, each as it is exported.
+#[derive(Deserialize)]
+struct Events {
+    events: Vec<Box<RawValue>>,
+    next_cursor: Option<String>,
 }
 
-impl Export {
-    pub(super) async fn run(self, file: Option<&Path>) -> anyhow::Result<()> {
-        let desk = open(file).await?;
-        let done = self.export(&desk).await;
-        desk.close().await;
-        done
+#[derive(Deserialize)]
+struct Event {
+    record: Value,
+}
+
+impl Search {
+    pub(super) async fn run(self, config: Option<&Path>) -> anyhow::Result<()> {
+        self.at.carry_out(config, async |place| self.search(place).await).await
     }
 
-    async fn export(self, desk: &Desk) -> anyhow::Result<()> {
-        let filter = self.filter.read();
-        note(desk, Kind::AuditExported, "export", &filter).await?;
+    async fn search(&self, place: &Place) -> anyhow::Result<()> {
+        let (mut wanted, mut cursor) = (self.limit, None::<String>);
         let mut out = BufWriter::new(stdout().lock());
-        if matches!(self.format, Format::Csv) {
-            out.write_all(csv_header().as_bytes())?;
-        }
-        let mut rows = pin!(desk.evidence.export(filter));
-        while let Some(row) = rows.try_next().await? {
-            match self.format {
-                Format::Jsonl => writeln!(out, "{}", jsonl_line(&row))?,
-                Format::Csv => out.write_all(csv_line(&row).as_bytes())?,
+        while wanted > 0 {
+            let mut query = self.filter.query();
+            query.append_pair("limit", &wanted.min(LONGEST_PAGE).to_string());
+            query.extend_pairs(cursor.iter().map(|cursor| ("cursor", cursor)));
+            let page: Events = place.read(Request::get(format!("/v1/audit/events?{}", query.finish()))).await?;
+            for event in &page.events {
+                let event = event.get();
+                let event =
+                    if self.json { event.to_owned() } else { line(&serde_json::from_str::<Event>(event)?.record) };
+                writeln!(out, "{event}")?;
+            }
+            wanted -= u32::try_from(page.events.len())?.min(wanted);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
             }
         }
         Ok(out.flush()?)
     }
 }
 
-async fn open(file: Option<&Path>) -> anyhow::Result<Desk> {
-    let config = config::load(file, config::environment())?;
-    Ok(Desk::open(&config, &super::super::os_user()).await?)
-}
+impl Export {
+    pub(super) async fn run(self, config: Option<&Path>) -> anyhow::Result<()> {
+        self.at.carry_out(config, async |place| self.export(place).await).await
+    }
 
-async fn note(desk: &Desk, kind: Kind, what: &str, filter: &EventFilter) -> anyhow::Result<()> {
-    let reading = Reading { kind, detail: filter.describe(what) };
-    Ok(desk.evidence.note(reading, &desk.actor).await?)
+    async fn export(&self, place: &Place) -> anyhow::Result<()> {
+        let mut query = self.filter.query();
+        query.append_pair("format", if matches!(self.format, Format::Csv) { "csv" } else { "jsonl" });
+        let request = Request::get(format!("/v1/audit/export?{}", query.finish())).patiently();
+        let mut answer = place.ask(request).await?;
+        let mut out = BufWriter::new(stdout().lock());
+        while let Some(piece) = answer.piece().await? {
+            out.write_all(&piece)?;
+        }
+        Ok(out.flush()?)
+    }
 }
 
 /// An event as people read it: when, what, who, on which role, and how it ended.
-fn line(row: &Row) -> anyhow::Result<String> {
-    let record: Value = serde_json::from_str(&row.record)?;
+fn line(record: &Value) -> String {
     let text = |member: &str| record[member].as_str().unwrap_or_default().to_owned();
     let role = [text("role_arn"), record["detail"]["role"].as_str().unwrap_or_default().to_owned()];
     let role = role.into_iter().find(|role| !role.is_empty()).unwrap_or_default();
     let rest = [text("principal"), role, text("code"), text("reason")];
     let rest: Vec<String> = rest.into_iter().filter(|text| !text.is_empty()).collect();
-    Ok(format!("{:<27} {:<22} {}", text("at"), text("kind"), rest.join("  ")))
+    let line = format!("{:<27} {:<22} {}", text("at"), text("kind"), rest.join("  "));
+    super::super::one_line(&line)
 }

@@ -146,6 +146,9 @@ pub(in crate::http) async fn add(
     if body.machine && !app.powers.is_admin(&who.caller) {
         return Err(Error::Forbidden("an admin, who makes API tokens for machines,"));
     }
+    if !body.machine && !who.caller.principal().can_be_granted() {
+        return Err(Faults::at("/machine", "expected true: no grant names who works at the database").into());
+    }
     let Body { name, duration_seconds: lifetime, roles, usage, machine } = body;
     let new = NewToken { name, machine, lifetime, roles, usage };
     let (token, text) = app.access.add_token(new, &who.caller, &who.actor).await?;
