@@ -29,7 +29,7 @@
 //! | [`tls`] | the certificate and its key: read from two files, checked, read again when they change |
 //! | [`config`] | the schema of `hallpass.toml`; read by `app` and `cli` alone |
 //! | [`app`] | the wiring, for the service, the commands and the tests alike |
-//! | [`http`] | every route on one screen, the extractors, the one outward error, and the portal's pages |
+//! | [`http`] | every route on one screen, the extractors, the one outward error, and the portal's pages; answers commands at the database too |
 //! | `demo` | a simulated AWS and a simulated identity provider, for `hallpass demo` alone; a cargo feature, on by default |
 //! | [`client`] | the client's side of the command line: which server, which token, signing in, credentials and for whom they are kept, and what failures say |
 //! | [`cli`] | the command line, one file for each subcommand |

@@ -60,7 +60,8 @@ struct ToPlan {
 #[derive(Debug, clap::Args)]
 struct File {
     /// The allowlist file, TOML.
-    file: PathBuf,
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
     /// Print the plan as JSON, and nothing else.
     #[arg(long)]
     json: bool,
@@ -105,13 +106,13 @@ fn success((): ()) -> ExitCode {
 
 impl File {
     fn read(&self) -> anyhow::Result<String> {
-        fs::read_to_string(&self.file).with_context(|| format!("cannot read {}", self.file.display()))
+        fs::read_to_string(&self.path).with_context(|| format!("cannot read {}", self.path.display()))
     }
 
     /// Has it planned, and prints the plan.
     async fn plan(&self, place: &Place) -> anyhow::Result<Answer> {
         let answer = place.read(Request::put("/v1/allowlist?dry_run=true", self.read()?)).await;
-        let answer: Answer = answer.with_context(|| self.file.display().to_string())?;
+        let answer: Answer = answer.with_context(|| self.path.display().to_string())?;
         let shown = if self.json { serde_json::to_string_pretty(&answer.plan)? } else { answer.plan.to_string() };
         super::print(&shown)?;
         Ok(answer)

@@ -30,7 +30,7 @@ pub(super) struct At {
 
 /// Where it is carried out.
 pub(super) enum Place {
-    Server(Client),
+    Server(Box<Client>),
     Database(Desk, Router),
 }
 
@@ -60,8 +60,12 @@ impl At {
         ensure!(self.server.is_none() || config.is_none(), "either --server or --config: one is asked, not both");
         let configured = || config::environment().any(|(name, value)| name == "HALLPASS_CONFIG" && !value.is_empty());
         if self.server.is_some() || !(config.is_some() || configured()) {
-            let client = remote::open(self.server.as_deref());
-            return client.map(Place::Server).context("neither a server nor a database (--config FILE) is named");
+            return match remote::open(self.server.as_deref()) {
+                Err(error) if self.server.is_none() => {
+                    Err(error.context("nor is a database named, with --config FILE"))
+                }
+                client => client.map(|client| Place::Server(Box::new(client))),
+            };
         }
         // What the service would write into its log about a failure.
         super::start_log("error");

@@ -22,7 +22,12 @@ impl When {
     pub(super) fn time(self) -> Time {
         match self {
             Self::At(time) => time,
-            Self::In(span) => Clock::system().now().plus(span),
+            Self::In(span) => {
+                // To the second: nobody means microseconds.
+                let end = Clock::system().now().plus(span);
+                let parts = end.as_micros().rem_euclid(1_000_000).unsigned_abs();
+                end.minus(Duration::from_micros(parts))
+            }
         }
     }
 }

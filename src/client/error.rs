@@ -277,7 +277,9 @@ pub(super) fn plain(text: &str) -> String {
 
 /// The server's sentence, what it counts up, and what to do next.
 fn refused(problem: &Problem) -> String {
-    let mut text = plain(problem.detail.trim_end_matches('.'));
+    // What it says of its own JSON is not for people.
+    let detail = problem.detail.trim_end_matches('.');
+    let mut text = plain(detail.strip_suffix("; errors names each").unwrap_or(detail));
     let one_fault = problem.errors.len() == 1 && problem.detail.contains(&problem.errors[0].problem);
     let faults = problem.errors.iter().filter(|_| !one_fault).map(|fault| {
         let line = fault.line.map(|line| format!("line {line}: ")).unwrap_or_default();
@@ -352,7 +354,11 @@ mod tests {
     fn what_the_server_says_is_said_with_what_to_do_next() {
         let expired = || problem(401, "token_expired", "The token has expired.");
         let reason = |detail: &str| Reason { detail: detail.to_owned() };
-        let fault = |pointer: &str, problem: &str| Fault { pointer: pointer.to_owned(), problem: problem.to_owned() };
+        let fault = |pointer: &str, problem: &str| Fault {
+            line: pointer.starts_with("/grant").then_some(7),
+            pointer: pointer.to_owned(),
+            problem: problem.to_owned(),
+        };
         let (signed_in, variable) = (Some(Source::SignIn), Some(Source::Variable));
         for (problem, expected) in [
             (Problem { source: signed_in.clone(), ..expired() }, "The token has expired: run `hallpass login`"),
@@ -380,10 +386,14 @@ mod tests {
             ),
             (
                 Problem {
-                    errors: vec![fault("/role", "expected a role"), fault("", "too long")],
-                    ..problem(422, "invalid_request", "The request has faults.")
+                    errors: vec![
+                        fault("/role", "expected a role"),
+                        fault("", "too long"),
+                        fault("/grant/0", "is none"),
+                    ],
+                    ..problem(422, "invalid_request", "The request has faults; errors names each.")
                 },
-                "The request has faults\n  - /role: expected a role\n  - too long",
+                "The request has faults\n  - /role: expected a role\n  - too long\n  - line 7: /grant/0: is none",
             ),
             (
                 Problem {

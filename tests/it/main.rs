@@ -11,6 +11,7 @@ mod cli_configure;
 mod cli_console;
 mod cli_creds;
 mod cli_exec;
+mod cli_operate;
 mod cli_pick;
 mod client;
 mod clients;

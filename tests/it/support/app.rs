@@ -283,6 +283,11 @@ impl TestApp {
         self.clock.now().plus(ahead).to_string()
     }
 
+    /// The configuration that the service was started with.
+    pub(crate) fn config_file(&self) -> String {
+        self.folder.path().join("hallpass.toml").to_str().unwrap().to_owned()
+    }
+
     /// The audit key's file.
     pub(crate) fn key_file(&self) -> String {
         fs::read_to_string(self.folder.path().join("audit.key")).unwrap()
