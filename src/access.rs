@@ -14,11 +14,11 @@ use crate::{
     clock::Clock,
     input::Faults,
     model::{
-        AccountId, AccountRef, Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Origin, Partition,
-        Principal, Reason, RoleArn, RoleName, RoleRef, SessionDuration, SessionPolicy, Time, sha256,
+        Account, AccountId, AccountRef, Block, BlockTarget, Conditions, Grant, GrantId, GrantTarget, Origin, Partition,
+        Principal, Reason, Role, RoleArn, RoleName, RoleRef, SessionDuration, SessionPolicy, Time, sha256,
     },
     recorder::{RecordError, Recorder},
-    store::{Change, ChangeError, Document, Store, StoreError},
+    store::{Change, ChangeError, Document, GrantPlace, Store, StoreError, Wanted},
 };
 use std::time::Duration;
 
@@ -108,6 +108,19 @@ pub struct Planned {
     file: AllowlistFile,
 }
 
+/// Who can reach a role.
+#[derive(Debug)]
+pub struct Reaching {
+    /// Its account.
+    pub account: Account,
+    /// The role.
+    pub role: Role,
+    /// By principal: for the role, and for every role of the account.
+    pub grants: Vec<Grant>,
+    /// On the role itself, those whose time is over too.
+    pub blocks: Vec<Block>,
+}
+
 /// The allowlist as something that is read and changed. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Access {
@@ -143,8 +156,9 @@ impl Access {
     }
 
     /// Applies a file that was planned, at the revision it was planned against; returns the revision it makes. Nothing
-    /// is changed, counted or recorded where the file is the one applied last and changes nothing.
-    pub async fn apply(&self, planned: Planned, actor: &Actor) -> Result<u64, AccessError> {
+    /// is changed, counted or recorded where the file is the one applied last and changes nothing. `groups` are those of
+    /// whoever applies it: a change by which they gain is marked.
+    pub async fn apply(&self, planned: Planned, actor: &Actor, groups: &[Principal]) -> Result<u64, AccessError> {
         let Planned { revision, plan, snapshot, file } = planned;
         if plan.is_empty() && self.find_document().await?.text == file.text {
             return Ok(revision);
@@ -154,6 +168,11 @@ impl Access {
         event.detail.insert("file_sha256".to_owned(), digest.into());
         for (name, count) in [("added", plan.add), ("changed", plan.change), ("removed", plan.remove)] {
             event.detail.insert(name.to_owned(), count.into());
+        }
+        let gained = plan.gains.iter().filter(|gain| is_theirs(&gain.principal, actor, groups)).count();
+        if gained > 0 {
+            event.detail.insert("gained".to_owned(), true.into());
+            event.detail.insert("gained_count".to_owned(), gained.into());
         }
         let change = Change::Apply {
             expected: revision,
@@ -165,8 +184,8 @@ impl Access {
         Ok(self.recorder.change(change, event).await?.revision)
     }
 
-    /// Makes a single grant.
-    pub async fn add_grant(&self, new: NewGrant, actor: &Actor) -> Result<Grant, AccessError> {
+    /// Makes a single grant; one to the maker or to one of their `groups` is marked.
+    pub async fn add_grant(&self, new: NewGrant, actor: &Actor, groups: &[Principal]) -> Result<Grant, AccessError> {
         let now = self.clock.now();
         let expires = new.conditions.expires.ok_or(AccessError::Expiry)?;
         if expires <= now || expires > now.plus(LONGEST_SINGLE_GRANT) {
@@ -185,6 +204,7 @@ impl Access {
         };
         let mut event = self.grant_event(Kind::GrantAdded, actor, &grant);
         event.role_arn = Some(role_arn);
+        mark_gain(&mut event, &grant.principal, actor, groups);
         self.recorder.change(Change::AddGrant(Box::new(grant.clone())), event).await?;
         Ok(grant)
     }
@@ -231,11 +251,14 @@ impl Access {
         Ok(block)
     }
 
-    /// Lifts a block.
-    pub async fn remove_block(&self, id: &GrantId, actor: &Actor) -> Result<(), AccessError> {
+    /// Lifts a block; one on whoever lifts it, or on one of their `groups`, is marked.
+    pub async fn remove_block(&self, id: &GrantId, actor: &Actor, groups: &[Principal]) -> Result<(), AccessError> {
         let mut event = self.event(Kind::BlockRemoved, actor);
         let block = self.store.read().await?.find_block(id).await?.ok_or(AccessError::NotFound)?;
         describe_block(&mut event, &block);
+        if let BlockTarget::Principal(principal) = &block.target {
+            mark_gain(&mut event, principal, actor, groups);
+        }
         if let BlockTarget::Role(account, role) = block.target {
             event.role_arn = self.find_arn(account, role).await?;
         }
@@ -246,6 +269,46 @@ impl Access {
     /// The blocks, newest first.
     pub async fn list_blocks(&self, after: Option<&GrantId>, limit: u32) -> Result<Vec<Block>, AccessError> {
         Ok(self.store.read().await?.list_blocks(after, limit).await?)
+    }
+
+    /// The roles of the allowlist with their accounts, by account id and role name.
+    pub async fn list_roles(&self, wanted: Wanted<'_>, limit: u32) -> Result<Vec<(Account, Role)>, AccessError> {
+        Ok(self.store.read().await?.list_roles(wanted, limit).await?)
+    }
+
+    /// The grants of one origin, to one of `principals` where there are any; by id from the last.
+    pub async fn browse_grants(
+        &self,
+        origin: Origin,
+        principals: &[Principal],
+        after: Option<&GrantId>,
+        limit: u32,
+    ) -> Result<Vec<Grant>, AccessError> {
+        Ok(self.store.read().await?.browse_grants(origin, principals, after, limit).await?)
+    }
+
+    /// One single grant.
+    pub async fn find_grant(&self, id: &GrantId) -> Result<Grant, AccessError> {
+        self.store.read().await?.find_single_grant(id).await?.ok_or(AccessError::NotFound)
+    }
+
+    /// One block.
+    pub async fn find_block(&self, id: &GrantId) -> Result<Block, AccessError> {
+        self.store.read().await?.find_block(id).await?.ok_or(AccessError::NotFound)
+    }
+
+    /// The grants that reach a listed role, by principal; the blocks on the role itself; and the role.
+    pub async fn list_reaching(
+        &self,
+        role: &RoleRef,
+        after: Option<&GrantPlace>,
+        limit: u32,
+    ) -> Result<Reaching, AccessError> {
+        let mut tx = self.store.read().await?;
+        let (account, role) = tx.find_role(role).await?.ok_or(AccessError::NoSuchRole)?;
+        let grants = tx.list_grants_on(&account.id, &role.name, after, limit).await?;
+        let blocks = tx.list_blocks_of(&account.id, &role.name).await?;
+        Ok(Reaching { account, role, grants, blocks })
     }
 
     async fn find_target(&self, role: &RoleRef) -> Result<(GrantTarget, RoleArn), AccessError> {
@@ -284,6 +347,17 @@ impl Access {
         let ranges: Vec<String> = grant.conditions.source_ips.iter().map(ToString::to_string).collect();
         event.detail.insert("source_ips".to_owned(), ranges.into());
         event
+    }
+}
+
+/// Whether what is given to `principal` is given to whoever makes the change.
+fn is_theirs(principal: &Principal, actor: &Actor, groups: &[Principal]) -> bool {
+    *principal == actor.principal || groups.contains(principal)
+}
+
+fn mark_gain(event: &mut Event, principal: &Principal, actor: &Actor, groups: &[Principal]) {
+    if is_theirs(principal, actor, groups) {
+        event.detail.insert("gained".to_owned(), true.into());
     }
 }
 

@@ -144,6 +144,21 @@ impl Evidence {
         Ok(Some(Browsed { events, newer, older: Some(older), searched_to: searched.map(|place| place.0) }))
     }
 
+    /// The changes of who may do what, newest first, at most `limit` behind `after`: each kind by its own index.
+    pub async fn list_changes(&self, after: Option<&Place>, limit: u32) -> Result<Vec<Listed>, EvidenceError> {
+        const CHANGES: [Kind; 5] =
+            [Kind::AllowlistApplied, Kind::GrantAdded, Kind::GrantRemoved, Kind::BlockAdded, Kind::BlockRemoved];
+        let mut tx = self.store.read().await?;
+        let mut changes = Vec::new();
+        for kind in CHANGES {
+            let filter = EventFilter { kind: Some(kind.as_str().to_owned()), ..EventFilter::default() };
+            changes.extend(tx.list_events(&filter, &Page::Newest(after.cloned()), limit).await?);
+        }
+        changes.sort_by(|one, other| other.place.cmp(&one.place));
+        changes.truncate(limit as usize);
+        Ok(changes)
+    }
+
     /// An event by its place in a stream, with up to `around` of its neighbours on each side, in the stream's order.
     pub async fn find_among(&self, stream: StreamId, seq: u64, around: u32) -> Result<Vec<Row>, EvidenceError> {
         let page = Page::Stream(stream, seq.saturating_sub(u64::from(around) + 1));

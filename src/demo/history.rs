@@ -92,7 +92,7 @@ impl History {
     pub async fn play(self, app: &App, demo: &Demo, operator: &str) -> Result<(), DemoError> {
         let operator = operator_called(operator).map_err(failed)?;
         let planned = app.access.plan(ALLOWLIST.to_owned(), &operator.principal).await.map_err(failed)?;
-        app.access.apply(planned, &operator).await.map_err(failed)?;
+        app.access.apply(planned, &operator, &[]).await.map_err(failed)?;
         let beginning = self.clock.now();
         for day in 0..=DAYS {
             for (number, minutes) in MOMENTS.into_iter().enumerate() {
@@ -161,7 +161,7 @@ async fn grant(app: &App, demo: &Demo, moment: Time) -> Result<(), DemoError> {
         conditions: Conditions { expires: Some(moment.plus(GRANTED_FOR)), ..Conditions::default() },
         reason: Reason::parse("Looks into INC-31 together with security").map_err(failed)?,
     };
-    app.access.add_grant(new, &actor).await.map_err(failed).map(|_| ())
+    app.access.add_grant(new, &actor, &[]).await.map_err(failed).map(|_| ())
 }
 
 /// As somebody at the database, which whoever starts a demo is.

@@ -24,7 +24,8 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 /// The largest JSON body.
 const JSON_LIMIT: usize = 64 * 1024;
-/// The largest allowlist file.
+const FORM: &str = "application/x-www-form-urlencoded";
+/// The largest allowlist file, and the largest form that one is in.
 const FILE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Any caller who could be made out, by something that is good for the API.
@@ -250,10 +251,19 @@ impl<T: Deserr<Faults>> FromRequest<App> for Input<T> {
 
 /// The fields of a form, each once.
 pub(super) async fn form(request: Request) -> Result<Map<String, Value>, Error> {
-    expect_type(request.headers(), "application/x-www-form-urlencoded")?;
+    expect_type(request.headers(), FORM)?;
     let arrival = request.extensions().get::<Arrival>().ok_or(Error::Panic)?;
     let patience = arrival.limits.bounds().body;
     pairs(&limited(request, JSON_LIMIT, patience).await?)
+}
+
+/// Likewise of a form that brings an allowlist file, with its place among the few that are dealt with at once.
+pub(super) async fn file_form(request: Request) -> Result<(Map<String, Value>, OwnedSemaphorePermit), Error> {
+    expect_type(request.headers(), FORM)?;
+    let arrival = request.extensions().get::<Arrival>().ok_or(Error::Panic)?;
+    let place = arrival.limits.enter_file().ok_or(Error::Overloaded)?;
+    let patience = arrival.limits.bounds().file;
+    Ok((pairs(&limited(request, FILE_LIMIT, patience).await?)?, place))
 }
 
 /// An allowlist file as a body, and its place among the few that are dealt with at once, taken before it is read.

@@ -7,6 +7,7 @@
 
 mod access;
 mod activity;
+mod allowlist;
 mod assets;
 mod audit;
 mod chart;
@@ -41,6 +42,19 @@ pub(super) fn routes(app: &App) -> Router<App> {
         .route("/access", get(access::page).post(access::mark))
         .route("/access/{account}/{role}", get(credentials::page).post(credentials::give))
         .route("/activity", get(activity::page))
+        .route("/allowlist", get(allowlist::page))
+        .route("/allowlist/grants", get(allowlist::grants::page))
+        .route("/allowlist/grants/new", get(allowlist::grants::form).post(allowlist::grants::add))
+        .route("/allowlist/grants/{id}", get(allowlist::grants::one).post(allowlist::grants::end))
+        .route("/allowlist/blocks", get(allowlist::blocks::page))
+        .route("/allowlist/blocks/new", get(allowlist::blocks::form).post(allowlist::blocks::add))
+        .route("/allowlist/blocks/{id}", get(allowlist::blocks::one).post(allowlist::blocks::lift))
+        .route("/allowlist/reach", get(allowlist::reach::page))
+        .route("/allowlist/explain", get(allowlist::explain::page))
+        .route("/allowlist/file", get(allowlist::file::page))
+        .route("/allowlist/file/change", get(allowlist::file::form).post(allowlist::file::change))
+        .route("/allowlist/file/allowlist.toml", get(allowlist::file::download))
+        .route("/allowlist/history", get(allowlist::history::page))
         .route("/audit", get(audit::page))
         .route("/audit/export", get(audit::export))
         .route("/audit/streams", get(audit::streams::page))

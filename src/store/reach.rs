@@ -106,7 +106,8 @@ impl Tx {
     }
 }
 
-fn push_wanted<DB: Database>(q: &mut QueryBuilder<DB>, wanted: Wanted<'_>, like: &'static str)
+/// What else must hold of `roles r` and `accounts a`.
+pub(super) fn push_wanted<DB: Database>(q: &mut QueryBuilder<DB>, wanted: Wanted<'_>, like: &'static str)
 where
     for<'q> String: Encode<'q, DB> + Type<DB>,
 {

@@ -31,6 +31,7 @@ mod openapi;
 mod outage;
 mod portal;
 mod portal_access;
+mod portal_allowlist;
 mod portal_audit;
 mod protocol;
 mod reading;

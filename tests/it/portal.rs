@@ -27,10 +27,23 @@ on_both!(
 
 /// The portal's origin, as the test's configuration has it.
 const ORIGIN: &str = "http://127.0.0.1:1";
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 22] = [
     "/access",
     "/access/{account}/{role}",
     "/activity",
+    "/allowlist",
+    "/allowlist/blocks",
+    "/allowlist/blocks/new",
+    "/allowlist/blocks/{id}",
+    "/allowlist/explain",
+    "/allowlist/file",
+    "/allowlist/file/allowlist.toml",
+    "/allowlist/file/change",
+    "/allowlist/grants",
+    "/allowlist/grants/new",
+    "/allowlist/grants/{id}",
+    "/allowlist/history",
+    "/allowlist/reach",
     "/audit",
     "/audit/charts",
     "/audit/export",

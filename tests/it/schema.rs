@@ -56,7 +56,7 @@ fn with_an_owner_the_service_can_only_add_to_the_audit() {
         owner.execute(&format!("CREATE ROLE {role} LOGIN")).await;
         let as_service = db.url.replace("//postgres@", &format!("//{role}@"));
         let migrated = Store::postgres(&as_service).unwrap().migrate(Some(&db.url)).await.unwrap();
-        assert_eq!(migrated.0, [1, 2, 3]);
+        assert_eq!(migrated.0, [1, 2, 3, 4]);
 
         let service = TestDb::at(&as_service);
         let test = TestApp::start_migrated(&service).await;

@@ -12,6 +12,16 @@ mkdirSync(folder, { recursive: true });
 
 // Name, who looks, where, and what is done there before the picture is taken.
 const click = (name) => (page) => page.getByRole("button", { name, exact: true }).click();
+const SMALL = `[[account]]
+id = "111122223333"
+alias = "prod"
+  [[account.role]]
+  name = "ReadOnly"
+
+[[grant]]
+to = ["user:bob@example.com"]
+roles = ["prod/*"]
+`;
 const PAGES = [
   ["sign-in", null, "/access"],
   ["access", "alice", "/access"],
@@ -26,6 +36,35 @@ const PAGES = [
   ["access-carol", "carol", "/access"],
   ["access-bob", "bob", "/access"],
   ["sessions", "alice", "/sessions"],
+  ["audit", "carol", "/audit"],
+  ["audit-wrong", "carol", "/audit?account=nowhere&since=yesterday"],
+  ["audit-event", "carol", "/audit?kind=credentials.denied", (page) => page.locator("tbody a").first().click()],
+  ["audit-charts", "carol", "/audit/charts"],
+  ["audit-streams", "carol", "/audit/streams"],
+  ["allowlist", "bob", "/allowlist"],
+  ["allowlist-typed", "bob", "/allowlist", (page) => page.getByRole("searchbox").pressSequentially("prod")],
+  ["grants", "bob", "/allowlist/grants"],
+  ["grants-carol", "carol", "/allowlist/grants"],
+  ["grants-file", "bob", "/allowlist/grants?of=file"],
+  ["grant", "bob", "/allowlist/grants", (page) => page.locator("td a", { hasText: "single grant" }).first().click()],
+  ["grant-new", "bob", "/allowlist/grants/new"],
+  ["grant-wrong", "bob", "/allowlist/grants/new?to=alice&role=nowhere/Nothing&source_ips=here", click("Make the grant")],
+  ["blocks", "bob", "/allowlist/blocks"],
+  ["block-new", "bob", "/allowlist/blocks/new"],
+  ["block-wrong", "bob", "/allowlist/blocks/new?principal=alice&role=prod/Deploy", click("Block")],
+  ["reach", "bob", "/allowlist/reach"],
+  ["reach-person", "bob", "/allowlist/reach?person=alice@example.com&groups=developers"],
+  ["reach-role", "bob", "/allowlist/reach?role=prod/ReadOnly"],
+  ["reach-wrong", "bob", "/allowlist/reach?role=nowhere/Nothing"],
+  ["explain", "bob", "/allowlist/explain"],
+  ["explain-not", "bob", "/allowlist/explain?person=alice@example.com&role=prod/Deploy"],
+  ["explain-allowed", "bob", "/allowlist/explain?person=alice@example.com&groups=developers&role=prod/ReadOnly&reason=INC-42"],
+  ["explain-wrong", "bob", "/allowlist/explain?person=&role=x"],
+  ["file", "bob", "/allowlist/file"],
+  ["file-change", "bob", "/allowlist/file/change"],
+  ["file-wrong", "bob", "/allowlist/file/change", (page) => page.getByLabel("The file").fill("[[grant]]\nto = 1\n").then(() => click("Show the plan")(page))],
+  ["file-plan", "bob", "/allowlist/file/change", (page) => page.getByLabel("The file").fill(SMALL).then(() => click("Show the plan")(page))],
+  ["history", "bob", "/allowlist/history"],
   ["fault", "alice", "/no/such/page"],
 ];
 

@@ -83,7 +83,7 @@ pub(in crate::http) async fn apply(
     }
     let (plan, mut revision) = (planned.plan.clone(), planned.revision);
     if !query.dry_run {
-        revision = app.access.apply(planned, &who.actor).await?;
+        revision = app.access.apply(planned, &who.actor, who.caller.groups()).await?;
     }
     Ok((NO_STORE, [(header::ETAG, etag(revision))], Json(Answer { applied: !query.dry_run, plan, revision })))
 }

@@ -7,7 +7,7 @@ use crate::{
     app::App,
     http::{
         error::Error,
-        extract::{Admin, Auditor, Input, Named, Params},
+        extract::{Admin, Auditor, Authenticated, Input, Named, Params},
     },
     input::Faults,
     model::{Block, BlockTarget, GrantId, Principal, Reason, RoleRef, Time},
@@ -75,6 +75,22 @@ pub(in crate::http) struct Body {
     until: Option<Time>,
 }
 
+impl Body {
+    pub(in crate::http) async fn make(self, app: &App, who: &Authenticated) -> Result<Block, Error> {
+        let target = match (self.principal, self.role) {
+            (Some(principal), None) => NewBlock::Principal(
+                grantable(principal).map_err(|fault| Faults::at("/principal", format!("expected {fault}")))?,
+            ),
+            (None, Some(role)) => NewBlock::Role(role),
+            _ => return Err(Faults::at("", "expected either a principal or a role").into()),
+        };
+        if self.until.is_some_and(|until| until <= app.clock.now()) {
+            return Err(Faults::at("/until", "expected a time in the future").into());
+        }
+        Ok(app.access.add_block(target, self.reason, self.until, &who.actor).await?)
+    }
+}
+
 /// Blocks a principal or a role.
 #[utoipa::path(
     post, path = "/v1/blocks", operation_id = "addBlock", tag = "allowlist", request_body = Body,
@@ -85,17 +101,7 @@ pub(in crate::http) async fn add(
     Admin(who): Admin,
     Input(body): Input<Body>,
 ) -> Result<impl IntoResponse, Error> {
-    let target = match (body.principal, body.role) {
-        (Some(principal), None) => NewBlock::Principal(
-            grantable(principal).map_err(|fault| Faults::at("/principal", format!("expected {fault}")))?,
-        ),
-        (None, Some(role)) => NewBlock::Role(role),
-        _ => return Err(Faults::at("", "expected either a principal or a role").into()),
-    };
-    if body.until.is_some_and(|until| until <= app.clock.now()) {
-        return Err(Faults::at("/until", "expected a time in the future").into());
-    }
-    let block = app.access.add_block(target, body.reason, body.until, &who.actor).await?;
+    let block = body.make(&app, &who).await?;
     Ok((StatusCode::CREATED, NO_STORE, Json(show(&block))).into_response())
 }
 
@@ -110,7 +116,7 @@ pub(in crate::http) async fn remove(
     Admin(who): Admin,
     Named(id): Named<GrantId>,
 ) -> Result<impl IntoResponse, Error> {
-    app.access.remove_block(&id, &who.actor).await?;
+    app.access.remove_block(&id, &who.actor, who.caller.groups()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -71,13 +71,19 @@ pub(in crate::http) async fn explain(
     who: Authenticated,
     Input(body): Input<Body>,
 ) -> Result<impl IntoResponse, Error> {
-    let session_policy = sendable(body.session_policy)?;
-    let ask = Ask { duration: body.duration_seconds, reason: body.reason, session_policy, grant_id: body.grant_id };
-    let mut asker = who.asker();
-    if body.principal.is_some() || body.groups.is_some() || body.source_ip.is_some() {
-        asker = another(&app, &who, asker, &body.role, (body.principal, body.groups, body.source_ip)).await?;
+    Ok((NO_STORE, Json(body.explain(&app, &who).await?)))
+}
+
+impl Body {
+    pub(in crate::http) async fn explain(self, app: &App, who: &Authenticated) -> Result<Explanation, Error> {
+        let session_policy = sendable(self.session_policy)?;
+        let ask = Ask { duration: self.duration_seconds, reason: self.reason, session_policy, grant_id: self.grant_id };
+        let mut asker = who.asker();
+        if self.principal.is_some() || self.groups.is_some() || self.source_ip.is_some() {
+            asker = another(app, who, asker, &self.role, (self.principal, self.groups, self.source_ip)).await?;
+        }
+        Ok(app.broker.explain(&asker, &self.role, &ask).await?)
     }
-    Ok((NO_STORE, Json(app.broker.explain(&asker, &body.role, &ask).await?)))
 }
 
 async fn another(

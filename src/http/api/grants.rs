@@ -103,6 +103,19 @@ pub(in crate::http) struct Body {
     session_policy: Option<GivenPolicy>,
 }
 
+impl Body {
+    pub(in crate::http) fn grant(self) -> Result<NewGrant, Error> {
+        let conditions = Conditions {
+            max_duration: self.max_duration_seconds,
+            require_reason: self.require_reason,
+            expires: Some(self.expires),
+            source_ips: self.source_ips,
+            session_policy: sendable(self.session_policy)?,
+        };
+        Ok(NewGrant { principal: self.to, role: self.role, conditions, reason: self.reason })
+    }
+}
+
 pub(super) fn grantable(principal: Principal) -> Result<Principal, Invalid> {
     if principal.can_be_granted() {
         Ok(principal)
@@ -121,15 +134,7 @@ pub(in crate::http) async fn add(
     Admin(who): Admin,
     Input(body): Input<Body>,
 ) -> Result<impl IntoResponse, Error> {
-    let conditions = Conditions {
-        max_duration: body.max_duration_seconds,
-        require_reason: body.require_reason,
-        expires: Some(body.expires),
-        source_ips: body.source_ips,
-        session_policy: sendable(body.session_policy)?,
-    };
-    let new = NewGrant { principal: body.to, role: body.role, conditions, reason: body.reason };
-    let grant = app.access.add_grant(new, &who.actor).await?;
+    let grant = app.access.add_grant(body.grant()?, &who.actor, who.caller.groups()).await?;
     Ok((StatusCode::CREATED, NO_STORE, Json(show(&grant))).into_response())
 }
 

@@ -9,8 +9,12 @@ use axum::{
 use data_encoding::HEXLOWER;
 use std::sync::LazyLock;
 
-const STYLE: &str =
-    concat!(include_str!("assets/portal.css"), include_str!("assets/access.css"), include_str!("assets/audit.css"));
+const STYLE: &str = concat!(
+    include_str!("assets/portal.css"),
+    include_str!("assets/access.css"),
+    include_str!("assets/audit.css"),
+    include_str!("assets/allowlist.css")
+);
 const SCRIPT: &str = concat!(include_str!("assets/portal.js"), include_str!("assets/access.js"));
 const ICON: &str = include_str!("assets/icon.svg");
 

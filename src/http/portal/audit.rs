@@ -26,6 +26,7 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
+pub(super) use filter::address;
 use filter::{Asked, Filter};
 use serde_json::Value;
 

@@ -9,7 +9,7 @@ use super::{
         offered::{Offered, span},
     },
     extract::{Halt, Posted, Visit},
-    page::{Frame, show},
+    page::{Frame, Refused, show, show_told},
     sign_in::go,
 };
 use crate::{
@@ -20,20 +20,15 @@ use crate::{
     format::{Credentials, Format},
     http::{
         api::credentials::written,
-        error::{Error, Problem, Told},
+        error::Error,
         extract::{Authenticated, RoleInPath},
     },
     input::Faults,
     model::{Invalid, Principal, Reason, RoleRef, SessionDuration, Time},
 };
 use askama::Template;
-use axum::{
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use deserr::Deserr;
-use serde_json::Value;
 
 #[derive(Template)]
 #[template(path = "role.html", config = "src/http/portal/askama.toml")]
@@ -73,15 +68,6 @@ pub(super) enum Want {
     #[default]
     Credentials,
     Console,
-}
-
-/// Why there is nothing, for people.
-struct Refused {
-    code: &'static str,
-    detail: String,
-    reasons: Vec<String>,
-    /// What is wrong with which field, by the pointer that the API has for it.
-    fields: Vec<(String, String)>,
 }
 
 /// What was issued.
@@ -135,22 +121,14 @@ impl RolePage {
     /// With the status of what went wrong, where something did.
     fn answer(mut self, error: Option<Error>) -> Response {
         let Some(error) = error else { return show(&self) };
-        let mut response = error.into_response();
-        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            response.extensions_mut().insert(Told(problem.code));
-            self.refused = Some(Refused::of(&problem));
-        }
-        let page = show(&self);
-        response.headers_mut().extend(page.headers().clone());
-        *response.body_mut() = page.into_body();
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-        response
+        let (refused, told) = Refused::of(error);
+        self.refused = refused;
+        show_told(&self, told)
     }
 
     /// What is wrong with a field.
     fn fault(&self, pointer: &str) -> Option<&str> {
-        let fields = self.refused.iter().flat_map(|refused| &refused.fields);
-        fields.clone().find(|(at, _)| at == pointer).map(|(_, problem)| problem.as_str())
+        self.refused.as_ref()?.fault(pointer)
     }
 
     /// The length that stands in the form: what was chosen, else what there is without a choice.
@@ -176,26 +154,6 @@ impl Wish {
         match (duration, reason) {
             (Ok(duration), Ok(reason)) => Ok(Ask { duration, reason, ..Ask::default() }),
             _ => Err(faults),
-        }
-    }
-}
-
-impl Refused {
-    fn of(problem: &Problem) -> Self {
-        // What the API says names the API's own ways on.
-        let detail = match problem.code {
-            "not_allowed" => "No grant of yours allows this role now, or there is no such role.",
-            "invalid_request" => "Mend what is marked.",
-            _ => &problem.detail,
-        };
-        let list = |list: &Option<Value>| list.iter().filter_map(|list| list.as_array().cloned()).flatten().collect();
-        let text = |value: &Value, member: &str| value[member].as_str().unwrap_or_default().to_owned();
-        let (reasons, errors): (Vec<Value>, Vec<Value>) = (list(&problem.reasons), list(&problem.errors));
-        Self {
-            code: problem.code,
-            detail: detail.to_owned(),
-            reasons: reasons.iter().map(|reason| text(reason, "detail")).collect(),
-            fields: errors.iter().map(|error| (text(error, "pointer"), text(error, "problem"))).collect(),
         }
     }
 }

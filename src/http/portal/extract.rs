@@ -5,7 +5,7 @@ use crate::{
     app::App,
     http::{
         error::Error,
-        extract::{Authenticated, form, recognised},
+        extract::{Authenticated, file_form, form, recognised},
         log::Arrival,
     },
     identity::{LocalPath, Portal, SignedIn},
@@ -17,7 +17,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use deserr::Deserr;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Why there is no page: something is wrong, or the way leads elsewhere first.
 pub(in crate::http) enum Halt {
@@ -92,7 +93,6 @@ impl Visit {
 
     /// For a page with a form that changes something: goes on where the person signed in within the last 15 minutes, and
     /// else leads through a new sign-in and back. To be asked where the page is shown and where its form is posted.
-    #[expect(dead_code, reason = "for the pages that change something")]
     pub(in crate::http) fn fresh(&self, app: &App) -> Result<(), Halt> {
         if portal(app)?.is_fresh(&self.who.caller) {
             Ok(())
@@ -123,12 +123,42 @@ impl<T: Deserr<Faults>> FromRequest<App> for Posted<T> {
     type Rejection = Halt;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Halt> {
-        let (parts, body) = request.into_parts();
-        let visit = Visit::of(&parts, app).await?;
-        let header = parts.headers.get("x-csrf-token").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let mut fields = form(Request::from_parts(parts, body)).await?;
-        let field = fields.remove("csrf").and_then(|value| value.as_str().map(str::to_owned));
-        if !header.or(field).is_some_and(|token| visit.session.is_csrf_token(&token)) {
+        let (visit, sent, request) = arrive(request, app).await?;
+        let fields = form(request).await?;
+        Self::read(visit, sent.as_deref(), fields)
+    }
+}
+
+/// Likewise with an allowlist file in it, and its place among the few that are dealt with at once.
+pub(in crate::http) struct PostedFile<T>(pub(in crate::http) Posted<T>, pub(in crate::http) OwnedSemaphorePermit);
+
+impl<T: Deserr<Faults>> FromRequest<App> for PostedFile<T> {
+    type Rejection = Halt;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Halt> {
+        let (visit, sent, request) = arrive(request, app).await?;
+        // Who may not change it sends no large form.
+        if !app.powers.is_applier(&visit.who.caller) {
+            return Err(Error::Forbidden("an applier or an admin").into());
+        }
+        let (fields, place) = file_form(request).await?;
+        Ok(Self(Posted::read(visit, sent.as_deref(), fields)?, place))
+    }
+}
+
+/// Who sends a form, what they send in its header, and the form, still unread.
+async fn arrive(request: Request, app: &App) -> Result<(Visit, Option<String>, Request), Halt> {
+    let (parts, body) = request.into_parts();
+    let visit = Visit::of(&parts, app).await?;
+    let sent = parts.headers.get("x-csrf-token").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Ok((visit, sent, Request::from_parts(parts, body)))
+}
+
+impl<T: Deserr<Faults>> Posted<T> {
+    fn read(visit: Visit, sent: Option<&str>, mut fields: Map<String, Value>) -> Result<Self, Halt> {
+        let field = fields.remove("csrf");
+        let field = field.as_ref().and_then(Value::as_str);
+        if !sent.or(field).is_some_and(|token| visit.session.is_csrf_token(token)) {
             return Err(Error::Forged.into());
         }
         Ok(Self { visit, input: read(Value::Object(fields)).map_err(Error::from)? })

@@ -4,10 +4,14 @@ use super::{assets, extract::Visit, secure};
 use crate::model::Time;
 use crate::{
     app::App,
-    http::error::{Error, Problem},
+    http::error::{Error, Problem, Told},
 };
 use askama::Template;
-use axum::response::{Html, IntoResponse, Response};
+use axum::{
+    http::header,
+    response::{Html, IntoResponse, Response},
+};
+use serde_json::Value;
 
 /// Whose navigation leads there.
 enum Seen {
@@ -16,9 +20,10 @@ enum Seen {
 }
 
 /// What the navigation leads to, and who may see it.
-const PAGES: [(&str, &str, Seen); 4] = [
+const PAGES: [(&str, &str, Seen); 5] = [
     ("/access", "My access", Seen::All),
     ("/activity", "My activity", Seen::All),
+    ("/allowlist", "Allowlist", Seen::Auditors),
     ("/audit", "Audit", Seen::Auditors),
     ("/sessions", "Sessions", Seen::All),
 ];
@@ -46,6 +51,80 @@ pub(super) struct Link {
     pub(super) to: &'static str,
     pub(super) text: &'static str,
     pub(super) here: bool,
+}
+
+/// Why something was not done, for people.
+pub(super) struct Refused {
+    pub(super) code: &'static str,
+    pub(super) detail: String,
+    /// What fails, a sentence each.
+    pub(super) reasons: Vec<String>,
+    /// What is wrong with which field, by the pointer that the API has for it.
+    pub(super) fields: Vec<Fault>,
+}
+
+/// What is wrong with a field, or with a line of a file.
+pub(super) struct Fault {
+    pub(super) pointer: String,
+    pub(super) problem: String,
+    /// In an allowlist file.
+    pub(super) line: Option<u64>,
+}
+
+impl Refused {
+    /// What the API would say, and its answer, for [`show_told`] to put a page into.
+    pub(super) fn of(error: Error) -> (Option<Self>, Response) {
+        let mut answer = error.into_response();
+        let problem = answer.extensions_mut().remove::<Problem>();
+        if let Some(problem) = &problem {
+            answer.extensions_mut().insert(Told(problem.code));
+        }
+        (problem.map(Self::read), answer)
+    }
+
+    fn read(problem: Problem) -> Self {
+        // What the API says names the API's own ways on.
+        let detail = match problem.code {
+            "not_allowed" => "No grant of yours allows this role now, or there is no such role.".to_owned(),
+            "invalid_request" if problem.errors.is_some() => "Mend what is marked.".to_owned(),
+            _ => problem.detail,
+        };
+        let list = |list: Option<Value>| list.and_then(|list| list.as_array().cloned()).unwrap_or_default();
+        let text = |value: &Value, member: &str| value[member].as_str().unwrap_or_default().to_owned();
+        Self {
+            code: problem.code,
+            detail,
+            reasons: list(problem.reasons).iter().map(|reason| text(reason, "detail")).collect(),
+            fields: list(problem.errors)
+                .iter()
+                .map(|error| Fault {
+                    pointer: text(error, "pointer"),
+                    problem: text(error, "problem"),
+                    line: error["line"].as_u64(),
+                })
+                .collect(),
+        }
+    }
+
+    /// What is wrong with this field.
+    pub(super) fn fault(&self, pointer: &str) -> Option<&str> {
+        self.fields.iter().find(|fault| fault.pointer == pointer).map(|fault| fault.problem.as_str())
+    }
+
+    /// What is wrong with no field of the form's.
+    pub(super) fn others<'a>(&'a self, fields: &'a [&str]) -> impl Iterator<Item = &'a Fault> {
+        let shown = |fault: &&Fault| fields.iter().any(|field| fault.pointer.starts_with(field));
+        self.fields.iter().filter(move |fault| !shown(fault))
+    }
+}
+
+/// A page that says what went wrong, with the status and the headers that the API's answer has.
+pub(super) fn show_told(page: &impl Template, mut answer: Response) -> Response {
+    let page = show(page);
+    answer.headers_mut().extend(page.headers().clone());
+    *answer.body_mut() = page.into_body();
+    answer.headers_mut().remove(header::CONTENT_LENGTH);
+    answer
 }
 
 impl Frame {

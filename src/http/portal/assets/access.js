@@ -20,15 +20,15 @@
   let newest = 0;
   const swap = async (request, keep) => {
     const own = ++newest;
-    const response = await fetch(...request);
-    // Signed out meanwhile: go where the portal leads.
-    if (!response.ok || new URL(response.url).pathname !== "/access") return location.assign(location.href);
+    // Signed out meanwhile, which leads to another origin that may not be asked from here: go where the portal leads.
+    const response = await fetch(...request).catch(() => null);
+    if (!response?.ok || new URL(response.url).pathname !== location.pathname) return location.assign(location.href);
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const found = page.getElementById("found");
     if (own !== newest || !found) return;
     document.getElementById("found").replaceWith(document.adoptNode(found));
     const stars = page.getElementById("stars");
-    if (stars) document.getElementById("stars").action = stars.getAttribute("action");
+    if (stars) document.getElementById("stars")?.setAttribute("action", stars.getAttribute("action"));
     const roles = found.querySelectorAll(".roles li").length;
     document.querySelector("[role=status]").textContent = `${roles || "No"} ${roles === 1 ? "role" : "roles"} shown`;
     keep?.();
@@ -39,7 +39,8 @@
     const field = form.elements.q;
     let waiting;
     const look = () => {
-      const address = field.value.trim() ? `/access?${new URLSearchParams({ q: field.value.trim() })}` : "/access";
+      const text = field.value.trim();
+      const address = form.getAttribute("action") + (text && `?${new URLSearchParams({ q: text })}`);
       history.replaceState(null, "", address);
       swap([address]);
     };
@@ -47,7 +48,7 @@
       clearTimeout(waiting);
       waiting = setTimeout(look, 150);
     });
-    document.getElementById("stars").addEventListener("submit", (event) => {
+    document.getElementById("stars")?.addEventListener("submit", (event) => {
       event.preventDefault();
       const { action } = event.target;
       const body = new URLSearchParams(new FormData(event.target, event.submitter));

@@ -16,3 +16,13 @@ addEventListener("DOMContentLoaded", () => {
     name();
   });
 });
+
+// A file that is chosen goes into the field that is sent.
+addEventListener("DOMContentLoaded", () => {
+  const chosen = document.querySelector("[data-into]");
+  if (!chosen) return;
+  chosen.closest("[hidden]").hidden = false;
+  chosen.addEventListener("change", async () => {
+    if (chosen.files[0]) document.getElementById(chosen.dataset.into).value = await chosen.files[0].text();
+  });
+});
