@@ -9,7 +9,7 @@ CREATE TABLE sessions (
     group_names TEXT COLLATE "C" NOT NULL,
     issuer TEXT COLLATE "C" NOT NULL,
     subject TEXT COLLATE "C",
-    authenticated_at BIGINT NOT NULL,
+    authenticated_at BIGINT,
     created_at BIGINT NOT NULL,
     last_used_at BIGINT NOT NULL,
     ends_at BIGINT NOT NULL,

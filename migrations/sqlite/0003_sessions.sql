@@ -9,7 +9,7 @@ CREATE TABLE sessions (
     group_names TEXT NOT NULL,
     issuer TEXT NOT NULL,
     subject TEXT,
-    authenticated_at INTEGER NOT NULL,
+    authenticated_at INTEGER,
     created_at INTEGER NOT NULL,
     last_used_at INTEGER NOT NULL,
     ends_at INTEGER NOT NULL,

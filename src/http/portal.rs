@@ -78,8 +78,8 @@ pub(super) fn tells_by_page(app: &App, pattern: Option<&str>, request: &Request)
     app.portal.is_some() && pattern.map_or_else(asks_for_page, own)
 }
 
-/// Nothing is loaded from elsewhere, nothing runs inline, nobody frames a page, and a form goes nowhere but here and, from
-/// the sign-out, on to the provider, which `form-action` would stop at the redirect.
+/// Nothing is loaded from elsewhere, nothing runs inline, nobody frames a page. Every form is posted here; `form-action` is left
+/// out, because browsers hold it against redirects too: from the sign-out to the provider, from a role's page to the console.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
      connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 

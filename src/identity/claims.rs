@@ -25,7 +25,7 @@ pub(super) struct Times {
     expires_at: Time,
     not_before: Option<Time>,
     issued_at: Option<Time>,
-    signed_in_at: Option<Time>,
+    pub(super) signed_in_at: Option<Time>,
 }
 
 impl Times {

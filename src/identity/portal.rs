@@ -182,10 +182,12 @@ impl Portal {
         let signed = self.0.verify(&given, Some(&attempt.nonce())).await?.ok_or_else(no_id_token)?;
         let now = self.0.clock.now();
         signed.times.check(now).map_err(SignInError::Token)?;
-        if attempt.is_fresh() && !signed.caller.signed_in_within(FRESH, now) {
+        // When the token was made says nothing of when the person was asked.
+        let authenticated_at = signed.times.signed_in_at;
+        if attempt.is_fresh() && authenticated_at.is_none_or(|at| now >= at.plus(FRESH)) {
             return Err(SignInError::NotFresh);
         }
-        self.0.open(&signed.caller, attempt, given.refresh_token, visitor, now).await
+        self.0.open(&signed, attempt, given.refresh_token, visitor, now).await
     }
 
     /// Puts on record that nobody was signed in. Folded by the recorder: nobody fills the disk from outside.
@@ -269,7 +271,7 @@ impl Inner {
     /// A new token for every sign-in: one that somebody put into the browser before is worth nothing.
     async fn open(
         &self,
-        caller: &Caller,
+        Signed { caller, times }: &Signed,
         attempt: &Attempt,
         refresh_token: Option<Secret>,
         visitor: &Visitor,
@@ -282,7 +284,7 @@ impl Inner {
             groups: caller.groups().to_vec(),
             issuer: self.config.issuer.clone(),
             subject: caller.auth().subject.clone(),
-            authenticated_at: caller.authenticated_at().unwrap_or(now),
+            authenticated_at: times.signed_in_at,
             created_at: now,
             last_used_at: now,
             ends_at: now.plus(self.config.longest),
@@ -331,7 +333,7 @@ impl Inner {
             auth: Auth { method: AuthMethod::Session, issuer, subject, token_id: Some(id) },
             expires_at: session.ends_at,
             session_ends: self.provider.issuer().config.cap_to_token.then_some(session.ends_at),
-            authenticated_at: Some(session.authenticated_at),
+            authenticated_at: session.authenticated_at,
             token: None,
         }
     }
@@ -357,6 +359,9 @@ impl Inner {
                 return Ok(Some(kept));
             }
         };
+        // Most providers give a new refresh token each time, and take the old one no more.
+        let rotated = given.refresh_token.as_ref().and_then(|secret| token.seal(secret));
+        kept.sealed = rotated.or(kept.sealed);
         match self.verify(&given, None).await {
             Ok(Some(Signed { caller, .. })) if caller.principal != kept.session.principal => {
                 return self.give_up(&kept.session, now, "the provider speaks of somebody else").await;
@@ -364,11 +369,14 @@ impl Inner {
             Ok(Some(Signed { caller, .. })) => kept.session.groups = caller.groups,
             // OpenID Connect Core 1.0, §12.2: there need be none. The provider stands by the person, at least.
             Ok(None) => {}
-            Err(SignInError::Token(AuthFault::KeysUnavailable)) => return Ok(Some(kept)),
+            // Asked again in a while, with what was given.
+            Err(SignInError::Token(AuthFault::KeysUnavailable)) => {
+                let KeptSession { session, sealed, .. } = &kept;
+                self.store.refresh_session(id, &session.groups, session.groups_at, sealed.as_deref()).await?;
+                return Ok(Some(kept));
+            }
             Err(_) => return self.give_up(&kept.session, now, "the provider's ID token is not taken").await,
         }
-        // Most providers give a new refresh token each time, and take the old one no more.
-        kept.sealed = given.refresh_token.and_then(|secret| token.seal(&secret)).or(kept.sealed);
         kept.session.groups_at = now;
         self.store.refresh_session(id, &kept.session.groups, now, kept.sealed.as_deref()).await?;
         Ok(Some(kept))

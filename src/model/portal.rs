@@ -21,8 +21,8 @@ pub struct PortalSession {
     pub issuer: IssuerName,
     /// What the provider calls the person.
     pub subject: Option<String>,
-    /// When the person proved to the provider who they are.
-    pub authenticated_at: Time,
+    /// When the person proved to the provider who they are, where it says so: its own session may be much older than this one.
+    pub authenticated_at: Option<Time>,
     /// When it began.
     pub created_at: Time,
     /// When it was last used, to the minute.

@@ -403,6 +403,8 @@ pub(super) fn containing(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for c in text.chars() {
+        // PostgreSQL takes no NUL; no text in either database has one, nor this.
+        let c = if c == '\0' { char::REPLACEMENT_CHARACTER } else { c };
         if matches!(c, '%' | '_' | '!') {
             pattern.push('!');
         }

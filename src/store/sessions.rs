@@ -56,7 +56,7 @@ struct SessionRow {
     group_names: String,
     issuer: String,
     subject: Option<String>,
-    authenticated_at: i64,
+    authenticated_at: Option<i64>,
     created_at: i64,
     last_used_at: i64,
     ends_at: i64,
@@ -78,7 +78,7 @@ impl SessionRow {
             groups: groups.iter().map(|group| Principal::parse(group)).collect::<Result<_, _>>().map_err(&corrupt)?,
             issuer: IssuerName::parse(&self.issuer).map_err(&corrupt)?,
             subject: self.subject,
-            authenticated_at: time(self.authenticated_at)?,
+            authenticated_at: self.authenticated_at.map(time).transpose()?,
             created_at: time(self.created_at)?,
             last_used_at: time(self.last_used_at)?,
             ends_at: time(self.ends_at)?,
@@ -126,7 +126,7 @@ impl Store {
                 .bind(names(&session.groups))
                 .bind(session.issuer.as_str())
                 .bind(session.subject.as_deref())
-                .bind(session.authenticated_at.as_micros())
+                .bind(session.authenticated_at.map(Time::as_micros))
                 .bind(session.created_at.as_micros())
                 .bind(session.ends_at.as_micros())
                 .bind(sealed.as_deref())
@@ -164,19 +164,20 @@ impl Store {
         Ok(claimed > 0)
     }
 
-    /// Keeps what the provider answered.
+    /// Keeps what the provider answered: its groups, as of then, and the refresh token.
     pub async fn refresh_session(
         &self,
         id: PortalSessionId,
         groups: &[Principal],
-        now: Time,
+        groups_at: Time,
         sealed: Option<&[u8]>,
     ) -> Result<(), StoreError> {
         const SQL: &str =
             "UPDATE sessions SET group_names = $2, groups_at = $3, sealed = $4 WHERE id = $1 AND ended_at IS NULL";
         let mut tx = self.begin().await?;
         on!(&mut tx, |conn| {
-            let update = sqlx::query(SQL).bind(id.to_string()).bind(names(groups)).bind(now.as_micros()).bind(sealed);
+            let update =
+                sqlx::query(SQL).bind(id.to_string()).bind(names(groups)).bind(groups_at.as_micros()).bind(sealed);
             update.execute(conn).await?;
         })?;
         tx.commit().await

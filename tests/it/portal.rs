@@ -358,6 +358,10 @@ async fn a_session_ends_by_rest_by_age_and_by_hand_on_every_replica(db: &TestDb)
     let kept = browser.cookies.clone();
     test.clock.advance(Duration::from_secs(1));
     assert!(!browser.is_in().await);
+    // Who signs out of a session that is over is signed out at the provider, too.
+    let late = browser.post("/logout", &[("csrf", "of-before")]).await;
+    assert!(late.status == 303 && late.location.starts_with(&format!("{}/logout", test.corp.url)), "{}", late.location);
+    assert!(browser.get("/").await.text.contains("signed out"));
     // By hand, here and everywhere.
     browser.sign_in("alice@example.com", &[]).await;
     let mut elsewhere = Browser { cookies: browser.cookies.clone(), ..Browser::new(&other) };
@@ -531,6 +535,17 @@ async fn a_change_needs_a_sign_in_of_the_last_15_minutes(db: &TestDb) {
     let stale = admin.come_back(&told).await;
     assert!(stale.status == 403 && stale.text.contains("sign_in_not_fresh"), "{}", stale.text);
     test.clock.advance(Duration::from_mins(1));
+    // A token that was made just now says nothing of when the person was asked.
+    for (begin, status) in [("?fresh=true", 403), ("", 303)] {
+        let told = admin.begin(begin).await;
+        let mut claims = self::claims(&test, "admin@example.com", &["cloud-platform"], &told["nonce"]);
+        claims.as_object_mut().unwrap().remove("auth_time");
+        test.corp.give_tokens(200, tokens(&test, &claims));
+        assert_eq!(admin.come_back(&told).await.status, status);
+    }
+    let csrf = admin.csrf().await;
+    let headers = [("sec-fetch-site", "same-origin"), ("x-csrf-token", &*csrf)];
+    assert_eq!(admin.ask(Method::DELETE, path, &headers, None).await.status, 403);
     admin.sign_in("admin@example.com", &["cloud-platform"]).await;
     let csrf = admin.csrf().await;
     let headers = [("sec-fetch-site", "same-origin"), ("x-csrf-token", &*csrf)];
@@ -542,13 +557,12 @@ async fn without_a_session_every_page_leads_to_sign_in(db: &TestDb) {
     let test = TestApp::start(db).await;
     let patterns = include_str!("../../src/http/portal.rs").split(".route(\"").skip(1);
     let patterns: Vec<&str> = patterns.map(|route| route.split_once('"').unwrap().0).collect();
-    let open = ["/login", "/login/callback", "/assets/{file}"];
+    let open = ["/login", "/login/callback", "/logout", "/assets/{file}"];
     let closed: Vec<&str> = patterns.iter().copied().filter(|route| !open.contains(route)).collect();
     assert!(PAGES.iter().all(|page| closed.contains(page)), "{closed:?}");
     for path in closed {
         let mut nobody = Browser::new(&test);
-        let method = if path == "/logout" { Method::POST } else { Method::GET };
-        let got = nobody.ask(method, path, &[("sec-fetch-site", "same-origin")], None).await;
+        let got = nobody.ask(Method::GET, path, &[("sec-fetch-site", "same-origin")], None).await;
         assert_eq!((got.status, got.location.starts_with("/login?")), (303, true), "{path} {}", got.location);
     }
     test.close().await;

@@ -248,7 +248,7 @@ async fn reasons_and_durations_are_checked(db: &TestDb) {
     let kept = submit(&mut alice, deploy, &[("reason", "INC-42"), ("duration", "60")]).await.text;
     assert!(kept.contains(r#"value="INC-42""#), "what was typed is still there");
     let given = submit(&mut alice, deploy, &[("reason", " INC-42 ")]).await;
-    assert!(given.status == 200 && given.text.contains("process --reason &#34;INC-42&#34;"), "{}", given.text);
+    assert!(given.status == 200 && given.text.contains("process --reason=&#34;INC-42&#34;"), "{}", given.text);
     assert_eq!(records_of(db, "credentials.issued").await[0]["reason"], "INC-42");
     test.close().await;
 }

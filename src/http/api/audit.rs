@@ -276,7 +276,7 @@ pub(in crate::http) async fn heads(State(app): State<App>, _: Auditor) -> Result
 }
 
 /// Text is looked for in the last 31 days, or in as many that are named.
-fn limit_text_search(filter: &mut EventFilter, now: Time) -> Result<(), Error> {
+pub(in crate::http) fn limit_text_search(filter: &mut EventFilter, now: Time) -> Result<(), Error> {
     if filter.text.as_deref().is_some_and(str::is_empty) {
         filter.text = None;
     }

@@ -14,7 +14,7 @@ use crate::{
     audit::{Kind, Row},
     evidence::{Browsed, Turn},
     http::{
-        api::audit::{Format, cursor, note_reading, parse_format, take_away},
+        api::audit::{Format, cursor, limit_text_search, note_reading, parse_format, take_away},
         error::Error,
         extract::Params,
     },
@@ -117,8 +117,9 @@ pub(super) async fn export(
     Reader(visit): Reader,
     Params(asked): Params<Asked>,
 ) -> Result<Response, Halt> {
-    let Filter { events, faults, .. } = Filter::read(&app, &asked).await?;
+    let Filter { mut events, faults, .. } = Filter::read(&app, &asked).await?;
     faults.into_result(())?;
+    limit_text_search(&mut events, app.clock.now())?;
     let format = asked.format.map_or(Ok(Format::Jsonl), parse_format);
     let format = format.map_err(|expected| crate::input::Faults::at("/format", format!("expected {expected}")))?;
     Ok(take_away(&app, &visit.who, events, format).await?)

@@ -208,9 +208,9 @@ fn forms(credentials: &Credentials<'_>, role: &RoleRef, reason: &str) -> Vec<For
 /// A profile that asks for new credentials by itself. AWS's tools and each system's shell quote in ways of their own: only a
 /// reason that needs next to none goes in.
 fn config_profile(profile: &str, role: &RoleRef, reason: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || " ._:#/-".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || " ._:/-".contains(c);
     let reason = Some(reason.trim()).filter(|reason| !reason.is_empty() && reason.chars().all(plain));
-    let reason = reason.map(|reason| format!(" --reason \"{reason}\"")).unwrap_or_default();
+    let reason = reason.map(|reason| format!(" --reason=\"{reason}\"")).unwrap_or_default();
     format!("[profile {profile}]\ncredential_process = hallpass creds {role} --format process{reason}\n")
 }
 

@@ -14,7 +14,7 @@ use crate::{
 use askama::Template;
 use axum::{
     Extension,
-    extract::State,
+    extract::{FromRequest, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -123,12 +123,13 @@ async fn finish(
 #[deserr(error = Faults, deny_unknown_fields)]
 pub(super) struct Nothing {}
 
-/// Ends the session, here and at the provider.
-pub(super) async fn end(State(app): State<App>, form: Posted<Nothing>) -> Result<Response, Halt> {
-    let (portal, session) = (portal(&app)?, &form.visit.session);
-    let Nothing {} = form.input;
-    portal.end(session.id(), session.caller().principal()).await?;
-    let provider = portal.end_session().await;
+/// Ends the session, here and at the provider. One that is over already is no reason to stay signed in there.
+pub(super) async fn end(State(app): State<App>, request: Request) -> Result<Response, Halt> {
+    if find(&app, request.headers()).await?.is_some() {
+        let Posted { visit, input: Nothing {} } = Posted::from_request(request, &app).await?;
+        portal(&app)?.end(visit.session.id(), visit.session.caller().principal()).await?;
+    }
+    let provider = portal(&app)?.end_session().await;
     let mut response = go(provider.as_ref().map_or("/", |url| url.as_str()));
     cookie::clear_session(response.headers_mut());
     Ok(response)
