@@ -182,13 +182,12 @@ impl Recorder {
 
     /// Records one event. Floods of one refusal are folded: what is counted now is written within the minute.
     pub async fn record(&self, event: Event) -> Result<(), RecordError> {
-        let admitted = {
-            let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
-            folder.admit(&event, self.clock.now())
-        };
         // While the audit cannot be written, nothing is merely counted: a refusal is then a 503 like the rest.
-        if admitted == Admit::Folded && self.healthy.load(Ordering::Relaxed) {
-            return Ok(());
+        if self.healthy.load(Ordering::Relaxed) {
+            let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+            if folder.admit(&event, self.clock.now()) == Admit::Folded {
+                return Ok(());
+            }
         }
         self.write(event, Basis::Alone).await.map(|_| ())
     }

@@ -41,6 +41,10 @@ const HEADS_EVERY: Duration = Duration::from_mins(1);
 const ORPHANED_AFTER: Duration = Duration::from_mins(2);
 /// How many orphans are taken in one commit.
 const ORPHANS_AT_ONCE: u32 = 100;
+/// How much of what is owed is written in one commit, so that it ends in time.
+const OWED_AT_ONCE: usize = 1000;
+/// While so much is owed, counts stay where they are counted, which has an end of its own: a long outage fills no memory.
+const MOST_OWED: usize = 10_000;
 
 pub(super) struct Writer {
     store: Store,
@@ -69,6 +73,13 @@ struct Doubt {
     dropped: Vec<Event>,
     /// How much of what was owed was among its rows.
     paid: usize,
+}
+
+/// A commit on its way.
+struct Attempt {
+    stream: Stream,
+    /// Outcomes that came too late: their own rows are not among its.
+    late: Vec<IssuanceId>,
 }
 
 /// What became of each entry, by its place in the batch.
@@ -208,10 +219,11 @@ impl Writer {
         // One of many events that is refused says nothing about the audit; a single one may.
         let fine = result.is_ok() || matches!(result, Err(StoreError::Refused(_)) if entries.len() > 1);
         self.healthy.store(fine, Ordering::Relaxed);
-        if let (Err(_), Some(attempted)) = (&result, attempted) {
-            let released = entries.iter().filter(|entry| entry.event.kind.releases());
+        if let (Err(_), Some(Attempt { stream, late })) = (&result, attempted) {
+            let in_time = |entry: &&Entry| !matches!(entry.basis, Basis::Intent(issuance) if late.contains(&issuance));
+            let released = entries.iter().filter(|entry| entry.event.kind.releases()).filter(in_time);
             let dropped = released.map(|entry| entry.event.clone()).collect();
-            self.doubt(Doubt { attempted, dropped, paid: 0 });
+            self.doubt(Doubt { attempted: stream, dropped, paid: 0 });
         }
         result
     }
@@ -219,7 +231,7 @@ impl Writer {
     async fn commit_within(
         &mut self,
         entries: &[Entry],
-        attempted: &mut Option<Stream>,
+        attempted: &mut Option<Attempt>,
     ) -> Result<Vec<Verdict>, StoreError> {
         if let Some(verdicts) = self.commit_at_once(entries, attempted).await? {
             return Ok(verdicts);
@@ -243,7 +255,7 @@ impl Writer {
             },
             _ => push_entries(&ground, &mut batch, &mut intents, entries, &self.clock),
         };
-        self.keep(tx, batch, &intents, attempted).await?;
+        self.keep(tx, batch, &intents, late(entries, &verdicts), attempted).await?;
         Ok(verdicts)
     }
 
@@ -252,7 +264,7 @@ impl Writer {
     async fn commit_at_once(
         &mut self,
         entries: &[Entry],
-        attempted: &mut Option<Stream>,
+        attempted: &mut Option<Attempt>,
     ) -> Result<Option<Vec<Verdict>>, StoreError> {
         let (Some(revision), Some(stream), true) = (self.revision, &self.stream, self.doubts.is_empty()) else {
             return Ok(None);
@@ -269,7 +281,7 @@ impl Writer {
         let mut intents = Vec::new();
         let verdicts = push_entries(&ground, &mut batch, &mut intents, entries, &self.clock);
         batch.sign(&self.key);
-        *attempted = Some(batch.stream.clone());
+        *attempted = Some(Attempt { stream: batch.stream.clone(), late: late(entries, &verdicts) });
         let foreseen = self.store.commit_at_once(revision, &concluded(entries), &batch.rows, &intents).await?;
         *attempted = None;
         if !foreseen {
@@ -291,10 +303,11 @@ impl Writer {
         tx: Tx,
         mut batch: Batch,
         intents: &[PendingIntent],
-        attempted: &mut Option<Stream>,
+        late: Vec<IssuanceId>,
+        attempted: &mut Option<Attempt>,
     ) -> Result<(), StoreError> {
         batch.sign(&self.key);
-        *attempted = Some(batch.stream.clone());
+        *attempted = Some(Attempt { stream: batch.stream.clone(), late });
         tx.end_commit(&batch.rows, intents).await?;
         *attempted = None;
         self.go_on(batch);
@@ -367,36 +380,40 @@ impl Writer {
 
     async fn housekeep(&mut self) {
         let now = self.clock.now();
-        self.owed.extend(self.folder.lock().unwrap_or_else(PoisonError::into_inner).due(now));
+        if self.owed.len() < MOST_OWED {
+            self.owed.extend(self.folder.lock().unwrap_or_else(PoisonError::into_inner).due(now));
+        }
         self.write_aside(false).await;
     }
 
     async fn close(&mut self) {
         self.owed.extend(self.folder.lock().unwrap_or_else(PoisonError::into_inner).drain());
+        while self.owed.len() > OWED_AT_ONCE && self.write_aside(false).await {}
         self.write_aside(true).await;
     }
 
-    /// A commit that nobody waits for.
-    async fn write_aside(&mut self, last: bool) {
+    /// A commit that nobody waits for; whether it was made.
+    async fn write_aside(&mut self, last: bool) -> bool {
         let mut attempted = None;
         let work = timeout(COMMIT_LIMIT, self.write_aside_within(last, &mut attempted)).await;
         let result = work.unwrap_or(Err(StoreError::Silent));
         self.healthy.store(!matches!(result, Err(StoreError::Unavailable(_) | StoreError::Silent)), Ordering::Relaxed);
-        if let Err(error) = result {
-            self.metrics.commit_failed();
-            tracing::warn!(error = %with_causes(&error), "the audit's housekeeping has to wait");
-            if let StoreError::Refused(_) = error {
-                // What the database refuses once it refuses for ever, and would hold up heads and orphans.
-                tracing::error!(events = ?self.owed, "the database refuses these events: they stand here alone");
-                self.owed.clear();
-            }
-            if let Some(attempted) = attempted {
-                self.doubt(Doubt { attempted, dropped: Vec::new(), paid: self.owed.len() });
-            }
+        let Err(error) = result else { return true };
+        self.metrics.commit_failed();
+        tracing::warn!(error = %with_causes(&error), "the audit's housekeeping has to wait");
+        let tried = self.owed.len().min(OWED_AT_ONCE);
+        // A commit in doubt may have paid some of them.
+        if matches!(error, StoreError::Refused(_)) && self.doubts.is_empty() {
+            // What the database refuses once it refuses for ever, and would hold up heads and orphans.
+            let refused: Vec<Event> = self.owed.drain(..tried).collect();
+            tracing::error!(events = ?refused, "the database refuses these events: they stand here alone");
+        } else if let Some(Attempt { stream, .. }) = attempted {
+            self.doubt(Doubt { attempted: stream, dropped: Vec::new(), paid: tried });
         }
+        false
     }
 
-    async fn write_aside_within(&mut self, last: bool, attempted: &mut Option<Stream>) -> Result<(), StoreError> {
+    async fn write_aside_within(&mut self, last: bool, attempted: &mut Option<Attempt>) -> Result<(), StoreError> {
         let now = self.clock.now();
         let list_since = self.last_list.filter(|at| self.rows_since_list > 0 && at.plus(HEADS_EVERY) <= now);
         let mut tx = self.store.begin().await?;
@@ -406,7 +423,8 @@ impl Writer {
             return tx.commit().await;
         }
         let mut batch = self.begin_batch(&mut tx).await?;
-        for event in &self.owed {
+        let paid = self.owed.len().min(OWED_AT_ONCE);
+        for event in &self.owed[..paid] {
             batch.push(event);
         }
         for record in &orphans {
@@ -419,9 +437,9 @@ impl Writer {
         if last {
             batch.close(&mut tx, &self.key, &self.clock).await?;
         }
-        self.keep(tx, batch, &[], attempted).await?;
+        self.keep(tx, batch, &[], Vec::new(), attempted).await?;
         self.metrics.given_up(orphans.len());
-        self.owed.clear();
+        self.owed.drain(..paid);
         Ok(())
     }
 }
@@ -433,6 +451,15 @@ fn concluded(entries: &[Entry]) -> Vec<IssuanceId> {
         _ => None,
     });
     concluded.collect()
+}
+
+/// Those whose outcomes came too late.
+fn late(entries: &[Entry], verdicts: &[Verdict]) -> Vec<IssuanceId> {
+    let late = entries.iter().zip(verdicts).filter_map(|(entry, verdict)| match (&entry.basis, verdict) {
+        (Basis::Intent(issuance), Verdict::Refused(_)) => Some(*issuance),
+        _ => None,
+    });
+    late.collect()
 }
 
 /// Adds the entries that may be written, and notes the intents among them; the others are refused without touching the
