@@ -102,26 +102,32 @@ impl Tx {
         })
     }
 
-    /// Who used what by which grant from `since` on, out of the newest `most` issuances: an issuance's row is read for the
-    /// grant, which no index has.
+    /// Who used what by which grant from `since` on, for credentials and for the console, out of the newest `most` issuances of
+    /// each: an issuance's row is read for the grant, which no index has.
     pub async fn tally_uses(&mut self, since: Time, most: u32) -> Result<Uses, StoreError> {
+        const USES: [Kind; 2] = [Kind::CredentialsIssued, Kind::ConsoleIssued];
         // Reads no more than `most` entries of the index by kind.
         const CUT: &str = "SELECT at FROM audit_events WHERE kind = $1 AND at >= $2 ORDER BY at DESC LIMIT 1 OFFSET $3";
         // A dialect arm: a cast to JSON, which SQLite would take for a number's.
         let grant = if matches!(self, Self::Postgres(_)) { "CAST(record AS json)" } else { "record" };
-        let uses: Vec<Use> = on!(&mut *self, |conn| {
-            let mut q = QueryBuilder::new("SELECT principal, role_arn, ");
-            q.push(grant).push(" ->> 'grant_id' AS grant_id, count(*) AS issuances, max(at) AS last_at FROM (");
-            q.push("SELECT principal, role_arn, record, at FROM audit_events WHERE kind = ");
-            q.push_bind(Kind::CredentialsIssued.as_str()).push(" AND at >= ").push_bind(since.as_micros());
-            q.push(" ORDER BY at DESC LIMIT ").push_bind(i64::from(most)).push(") newest GROUP BY 1, 2, 3");
-            q.build_query_as().fetch_all(conn).await?
-        })?;
-        let cut: Option<i64> = on!(self, |conn| {
-            let cut = sqlx::query_scalar(CUT).bind(Kind::CredentialsIssued.as_str()).bind(since.as_micros());
-            cut.bind(i64::from(most)).fetch_optional(conn).await?
-        })?;
-        Ok(Uses { uses, cut_at: cut.map(|micros| time("audit_events", micros)).transpose()? })
+        let (mut uses, mut cut_at) = (Vec::new(), None);
+        for kind in USES.map(Kind::as_str) {
+            let some: Vec<Use> = on!(&mut *self, |conn| {
+                let mut q = QueryBuilder::new("SELECT principal, role_arn, ");
+                q.push(grant).push(" ->> 'grant_id' AS grant_id, count(*) AS issuances, max(at) AS last_at FROM (");
+                q.push("SELECT principal, role_arn, record, at FROM audit_events WHERE kind = ");
+                q.push_bind(kind).push(" AND at >= ").push_bind(since.as_micros());
+                q.push(" ORDER BY at DESC LIMIT ").push_bind(i64::from(most)).push(") newest GROUP BY 1, 2, 3");
+                q.build_query_as().fetch_all(conn).await?
+            })?;
+            uses.extend(some);
+            let cut: Option<i64> = on!(&mut *self, |conn| {
+                let cut = sqlx::query_scalar(CUT).bind(kind).bind(since.as_micros());
+                cut.bind(i64::from(most)).fetch_optional(conn).await?
+            })?;
+            cut_at = cut_at.max(cut);
+        }
+        Ok(Uses { uses, cut_at: cut_at.map(|micros| time("audit_events", micros)).transpose()? })
     }
 
     /// Grants of the file and single ones by id, at most `limit` after `after`.
