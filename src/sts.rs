@@ -13,7 +13,7 @@ mod web_identity;
 
 pub use error::{Missing, StsError, StsProblem};
 pub use gate::{NoTurn, Pace, Turn};
-pub use minted::{Facts, Locked, Minted, MintedLink, Released, ReleasedLink, WrongReceipt};
+pub use minted::{Facts, LINK_LASTS, Locked, Minted, MintedLink, Released, ReleasedLink, WrongReceipt};
 pub use signin::{ConsoleError, ConsoleProblem, ConsoleSignIn, Destination};
 pub use web_identity::web_identity_token;
 

@@ -17,7 +17,7 @@ use crate::model::{
     Account, Block, BlockTarget, BoundRole, Grant, GrantId, GrantTarget, Principal, Reason, Role, SessionDuration,
     SessionPolicy, Time,
 };
-use std::{cmp::Reverse, net::IpAddr};
+use std::{cmp::Reverse, net::IpAddr, time::Duration};
 
 /// What the store loads for one asker and one role: everything a decision needs, as of `revision`.
 ///
@@ -72,6 +72,9 @@ pub struct Ask {
     pub session_policy: Option<SessionPolicy>,
     /// The one grant that the permit shall rest on.
     pub grant_id: Option<GrantId>,
+    /// How long after this moment the session may still begin: a console link is good for a while, and a session that it
+    /// opens at last must not outlive the grant either. Chained credentials end the session with them.
+    pub begins_within: Duration,
 }
 
 /// Yes: by this grant, through this principal, for so long.
@@ -217,7 +220,8 @@ pub fn still_has(c: &Candidates, asker: &Asker, grant: &GrantId, now: Time) -> b
     case.blocks().next().is_none() && case.own().any(|own| own.id == *grant && !case.is_expired(own))
 }
 
-static NOTHING: Ask = Ask { duration: None, reason: None, session_policy: None, grant_id: None };
+static NOTHING: Ask =
+    Ask { duration: None, reason: None, session_policy: None, grant_id: None, begins_within: Duration::ZERO };
 
 /// The grants through which the asker could have the role now, in the order in which they would be taken: none where a
 /// block is in force, or where the asker's API token is bound to other roles.
@@ -322,7 +326,8 @@ impl<'a> Case<'a> {
     /// The smallest limit on a session through this grant, and its size now.
     fn limit(self, grant: &Grant) -> (Limit, i64) {
         let seconds = |duration: SessionDuration| i64::from(duration.seconds());
-        let left = |end: Time| self.now.seconds_until(end).max(0);
+        let last_begin = if self.chained { self.now } else { self.now.plus(self.ask.begins_within) };
+        let left = |end: Time| last_begin.seconds_until(end).max(0);
         let role = self.c.role.as_ref().map_or(SessionDuration::MAX, |(_, role)| role.max_duration);
         let conditions = &grant.conditions;
         let smallest = [

@@ -4,7 +4,7 @@ use super::{Broker, Inner, IssueError, Obtained, Request, events};
 use crate::{
     audit::Actor,
     identity::Caller,
-    sts::{Destination, ReleasedLink},
+    sts::{Destination, LINK_LASTS, ReleasedLink},
 };
 use std::{
     sync::Arc,
@@ -21,9 +21,10 @@ impl Broker {
         &self,
         caller: Arc<Caller>,
         actor: Actor,
-        request: Request,
+        mut request: Request,
         destination: Destination,
     ) -> Result<ReleasedLink, IssueError> {
+        request.ask.begins_within = LINK_LASTS;
         let inner = self.0.clone();
         self.run(async move { inner.sign_in(&caller, &actor, &request, &destination).await }).await
     }

@@ -1,6 +1,6 @@
 mod link;
 
-pub use link::{MintedLink, ReleasedLink};
+pub use link::{LINK_LASTS, MintedLink, ReleasedLink};
 
 use super::{AssumeRole, StsError};
 use crate::{

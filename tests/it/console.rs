@@ -3,7 +3,7 @@
 
 use crate::support::{
     app::{
-        Persona::{Alice, Auditor, Mallory},
+        Persona::{Admin, Alice, Auditor, Mallory},
         TestApp, records_of, rows,
     },
     database::{TestDb, on_both},
@@ -31,6 +31,7 @@ use std::{
 on_both!(
     a_link_is_issued_and_recorded,
     chained_credentials_bring_no_length,
+    no_console_session_outlives_its_grant,
     a_link_leads_to_the_console_alone,
     whoever_may_not_gets_no_link,
     each_fault_of_the_sign_in_service_is_told_and_recorded,
@@ -145,6 +146,26 @@ async fn chained_credentials_bring_no_length(db: &TestDb) {
 }
 
 /// The whole table is in `src/sts/signin/destination.rs`.
+/// A link is good for 15 minutes, and the session that it opens at last must not outlive the grant.
+async fn no_console_session_outlives_its_grant(db: &TestDb) {
+    let test = TestApp::start(db).await;
+    for (minutes, status, ends) in [(40, 200, Some(40)), (31, 200, Some(31)), (29, 422, None), (200, 200, Some(75))] {
+        let expires = test.moment(Duration::from_mins(minutes));
+        let wish =
+            json!({"to": "user:mallory@example.com", "role": "prod/Deploy", "expires": expires, "reason": "INC-1"});
+        let made = test.post("/v1/grants", Admin, &wish).await;
+        let got = test.post("/v1/console", Mallory, &json!({"role": "prod/Deploy"})).await;
+        assert_eq!(got.status, status, "{minutes}: {}", got.text);
+        if let Some(ends) = ends {
+            assert_eq!(got.member("expires_at"), test.moment(Duration::from_mins(ends)), "{minutes}: {}", got.text);
+        } else {
+            assert_eq!(got.code(), "duration_too_long", "{}", got.text);
+        }
+        assert_eq!(test.delete(&format!("/v1/grants/{}", made.member("id")), Admin).await.status, 204);
+    }
+    test.close().await;
+}
+
 async fn a_link_leads_to_the_console_alone(db: &TestDb) {
     let test = TestApp::start(db).await;
     for (destination, pointer) in [

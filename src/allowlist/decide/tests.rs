@@ -289,8 +289,12 @@ fn explain_tells_every_condition_of_every_grant_of_theirs() {
     ])
     .blocked(vec![until(block_on("group:dev"), 60)]);
     world.asker.address = Some("192.0.2.1".parse().unwrap());
-    world.ask =
-        Ask { duration: Some(seconds(3600)), session_policy: Some(own_policy()), grant_id: Some(id(2)), reason: None };
+    world.ask = Ask {
+        duration: Some(seconds(3600)),
+        session_policy: Some(own_policy()),
+        grant_id: Some(id(2)),
+        ..Ask::default()
+    };
     let told = explain(&world.candidates, &world.asker, &world.ask, false, now());
     insta::assert_json_snapshot!(told, @r#"
     {

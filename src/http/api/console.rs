@@ -72,8 +72,7 @@ pub(in crate::http) async fn sign_in(
     let service = app.sts.sign_in().map_err(IssueError::from)?;
     let destination = service.destination(body.destination.as_deref());
     let destination = destination.map_err(|expected| Faults::at("/destination", format!("expected {expected}")))?;
-    let ask =
-        Ask { duration: body.duration_seconds, reason: body.reason, session_policy: None, grant_id: body.grant_id };
+    let ask = Ask { duration: body.duration_seconds, reason: body.reason, grant_id: body.grant_id, ..Ask::default() };
     let request = Request { role: body.role, ask, purpose: Purpose::Console };
     let link = app.broker.sign_in(who.caller, who.actor, request, destination).await?;
     let answer = Link {

@@ -106,7 +106,13 @@ pub(in crate::http) async fn issue(
     Input(body): Input<Body>,
 ) -> Result<impl IntoResponse, Error> {
     let session_policy = sendable(body.session_policy)?;
-    let ask = Ask { duration: body.duration_seconds, reason: body.reason, session_policy, grant_id: body.grant_id };
+    let ask = Ask {
+        duration: body.duration_seconds,
+        reason: body.reason,
+        session_policy,
+        grant_id: body.grant_id,
+        ..Ask::default()
+    };
     let request = Request { role: body.role, ask, purpose: Purpose::Api };
     let issued = app.broker.issue(who.caller, who.actor, request).await?;
     let text = written(&issued, body.region.as_deref(), &app.region, |credentials| query.format.write(credentials))?;

@@ -77,7 +77,13 @@ pub(in crate::http) async fn explain(
 impl Body {
     pub(in crate::http) async fn explain(self, app: &App, who: &Authenticated) -> Result<Explanation, Error> {
         let session_policy = sendable(self.session_policy)?;
-        let ask = Ask { duration: self.duration_seconds, reason: self.reason, session_policy, grant_id: self.grant_id };
+        let ask = Ask {
+            duration: self.duration_seconds,
+            reason: self.reason,
+            session_policy,
+            grant_id: self.grant_id,
+            ..Ask::default()
+        };
         let mut asker = who.asker();
         if self.principal.is_some() || self.groups.is_some() || self.source_ip.is_some() {
             asker = another(app, who, asker, &self.role, (self.principal, self.groups, self.source_ip)).await?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// How long a link opens the console.
-const LINK_LASTS: Duration = Duration::from_mins(15);
+pub const LINK_LASTS: Duration = Duration::from_mins(15);
 
 /// A console link that exists but is not released: whoever has it is the session. There is no way to read it but
 /// [`MintedLink::release`].
