@@ -1,9 +1,9 @@
-// A certified OpenID provider with the people of the tests: node provider.js PORT [SECONDS]
+// A certified OpenID provider with the people of the tests: node provider.js PORT [SECONDS [PORTAL]]
 // Whoever says a name is signed in as <name>@example.com; a token is good for SECONDS. Prints `ready`, then a line for each
 // grant (`grant refresh_token`), so that a test can count them.
 import Provider from "oidc-provider";
 
-const [port, lifetime = "3600"] = process.argv.slice(2);
+const [port, lifetime = "3600", portal] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
 const RESOURCE = "https://hallpass.test";
 
@@ -19,7 +19,14 @@ const provider = new Provider(issuer, {
     token_endpoint_auth_method: "none",
     grant_types: ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
     redirect_uris: ["http://127.0.0.1/callback"],
-  })),
+  })).concat(portal ? [{
+    client_id: "hallpass-portal",
+    application_type: "native",
+    token_endpoint_auth_method: "none",
+    grant_types: ["authorization_code", "refresh_token"],
+    redirect_uris: ["http://127.0.0.1/login/callback"],
+    post_logout_redirect_uris: [`${portal}/`],
+  }] : []),
   scopes: ["openid", "profile", "email", "offline_access"],
   claims: { openid: ["sub"], email: ["email", "email_verified", "groups"], profile: ["name"] },
   conformIdTokenClaims: false,

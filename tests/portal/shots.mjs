@@ -1,12 +1,13 @@
-// Looks at the portal of a running demo: node shots.mjs BASE FOLDER
-// Writes every page to FOLDER in both themes, at 360 and 1440 pixels; says what axe-core finds fault with, what runs over
-// the side, and what the browser's console complains of, and ends with 1 where there is any of it.
-// Chromium: the one at $CHROMIUM, else Debian's.
+// Looks at every page of the portal, in a demo and where there is very much or nothing at all: node shots.mjs FOLDER
+// Writes them to FOLDER in both themes, at 360 and 1440 pixels; says what axe-core finds fault with, what runs over the side,
+// and what the browser's console complains of, and ends with 1 where there is any of it.
+// Wants what stage.mjs wants. Chromium: the one at $CHROMIUM, else Debian's.
 import { readFileSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+import { Stage, startDemo } from "./stage.mjs";
 
-const [base, folder] = process.argv.slice(2);
+const [folder] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 mkdirSync(folder, { recursive: true });
 
@@ -22,7 +23,7 @@ alias = "prod"
 to = ["user:bob@example.com"]
 roles = ["prod/*"]
 `;
-const PAGES = [
+const DEMO = [
   ["sign-in", null, "/access"],
   ["access", "alice", "/access"],
   ["access-typed", "alice", "/access", (page) => page.getByRole("searchbox").pressSequentially("prod")],
@@ -68,6 +69,20 @@ const PAGES = [
   ["fault", "alice", "/no/such/page"],
 ];
 
+// 5,000 roles in 300 accounts, names as long as they get, and nothing at all.
+const MUCH = [
+  ["much-access", "alice", "/access"],
+  ["much-long", "alice", "/access?q=a-name"],
+  ["much-typed", "alice", "/access", (page) => page.getByRole("searchbox").pressSequentially("role3")],
+  ["nothing-access", "bob", "/access"],
+  ["nothing-activity", "bob", "/activity"],
+  ["much-allowlist", "carol", "/allowlist"],
+  ["much-reach", "carol", "/allowlist/reach?person=alice@example.com"],
+  ["much-grants", "carol", "/allowlist/grants?of=file"],
+  ["much-file", "carol", "/allowlist/file"],
+  ["nothing-charts", "carol", "/audit/charts"],
+];
+
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
 let faults = 0;
 const fault = (...words) => {
@@ -75,40 +90,58 @@ const fault = (...words) => {
   console.log(...words);
 };
 
-for (const theme of ["light", "dark"]) {
-  for (const width of [360, 1440]) {
-    for (const who of new Set(PAGES.map(([, who]) => who))) {
-      // Without the portal's policy alone axe-core can be put into its pages.
-      const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme, bypassCSP: true });
-      const page = await context.newPage();
-      let name;
-      page.on("console", (message) => {
-        const expected = /status of 4\d\d|status of 502/.test(message.text());
-        if (message.type() === "error" && !expected) fault(theme, width, name, "console:", message.text());
-      });
-      page.on("pageerror", (error) => fault(theme, width, name, "script:", error.message));
-      if (who) {
-        await page.goto(`${base}/access`);
-        await page.getByText(who, { exact: false }).first().click();
-        await page.waitForURL("**/access");
-      }
-      for (const [own, , path, act] of PAGES.filter(([, by]) => by === who)) {
-        name = own;
-        await page.goto(base + path);
-        if (act) {
-          await act(page);
-          await page.waitForTimeout(600);
-        }
-        await page.evaluate(axe);
-        const { violations } = await page.evaluate(() => window.axe.run());
-        for (const { id, help, nodes } of violations) fault(theme, width, name, `${id}: ${help}:`, nodes[0].html.slice(0, 160));
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        if (over > 0) fault(theme, width, name, `runs over the side by ${over} pixels`);
-        await page.screenshot({ path: `${folder}/${name}-${theme}-${width}.png`, fullPage: true });
-      }
-      await context.close();
+const inDemo = async (page, base, who) => {
+  await page.goto(`${base}/access`);
+  await page.getByText(who, { exact: false }).first().click();
+  await page.waitForURL("**/access");
+};
+const onStage = async (page, base, who) => {
+  await page.goto(`${base}/access`);
+  await page.locator("[name=login]").fill(who);
+  for (let i = 0; i < 2 && !page.url().startsWith(base); i += 1) await page.getByRole("button", { name: "Sign in" }).click();
+  await page.waitForURL("**/access");
+};
+
+/** Every page of one person's. */
+const look = async (base, signIn, who, pages, theme, width) => {
+  // Without the portal's policy alone axe-core can be put into its pages.
+  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme, bypassCSP: true });
+  const page = await context.newPage();
+  let name;
+  page.on("console", (message) => {
+    const expected = /status of 4\d\d|status of 502/.test(message.text());
+    if (message.type() === "error" && !expected) fault(theme, width, name, "console:", message.text());
+  });
+  page.on("pageerror", (error) => fault(theme, width, name, "script:", error.message));
+  if (who) await signIn(page, base, who);
+  for (const [own, , path, act] of pages) {
+    name = own;
+    await page.goto(base + path);
+    if (act) {
+      await act(page);
+      await page.waitForTimeout(600);
+    }
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run());
+    for (const { id, help, nodes } of violations) fault(theme, width, name, `${id}: ${help}:`, nodes[0].html.slice(0, 160));
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    if (over > 0) fault(theme, width, name, `runs over the side by ${over} pixels`);
+    await page.screenshot({ path: `${folder}/${name}-${theme}-${width}.png`, fullPage: true });
+  }
+  await context.close();
+};
+
+const stage = await Stage.start();
+let shown = 0;
+for (const [base, signIn, all] of [[await startDemo(), inDemo, DEMO], [stage.base, onStage, MUCH]]) {
+  for (const theme of ["light", "dark"]) {
+    for (const who of new Set(all.map(([, who]) => who))) {
+      const pages = all.filter(([, by]) => by === who);
+      await Promise.all([360, 1440].map((width) => look(base, signIn, who, pages, theme, width)));
+      shown += 2 * pages.length;
     }
   }
 }
+console.log(`${shown} pictures in ${folder}, ${faults} faults`);
 await browser.close();
-process.exitCode = faults ? 1 : 0;
+process.exit(faults ? 1 : 0);

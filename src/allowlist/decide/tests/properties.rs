@@ -43,6 +43,7 @@ fn any_world() -> impl Strategy<Value = World> {
                 reason: reason.then(|| Reason::parse("INC-42").unwrap()),
                 session_policy: policy.then(own_policy),
                 grant_id: named,
+                ..Ask::default()
             };
             world.asker.address = address.map(|address| address.parse().unwrap());
             world.asker.session_ends = ends.map(later);

@@ -70,19 +70,24 @@
     };
     for (const shown of given.querySelectorAll("[data-text]")) {
       const secret = { text: shown.textContent };
-      const show = made("button", { type: "button", textContent: "Show" });
-      const copy = made("button", { type: "button", textContent: "Copy", className: "primary" });
+      const show = made("button", { type: "button" });
+      const copy = made("button", { type: "button", className: "primary" });
+      // Many buttons say the same: to those who hear them each says what of, too.
+      const says = (button, word) => {
+        button.textContent = word;
+        button.ariaLabel = `${word}: ${shown.ariaLabel}`;
+      };
       secret.hide = () => {
         shown.textContent = "•".repeat(24);
-        show.textContent = "Show";
+        says(show, "Show");
       };
       show.addEventListener("click", () => {
         if (show.textContent === "Hide") return secret.hide();
         shown.textContent = secret.text;
-        show.textContent = "Hide";
+        says(show, "Hide");
       });
+      says(copy, "Copy");
       show.hidden = !("secret" in shown.dataset);
-      for (const button of [show, copy]) button.setAttribute("aria-label", `${button.textContent}: ${shown.getAttribute("aria-label")}`);
       copying(copy, () => secret.text);
       shown.after(made("div", { className: "do" }, copy, show));
       if (!show.hidden) {
