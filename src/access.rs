@@ -20,7 +20,7 @@ use crate::{
     recorder::{RecordError, Recorder},
     store::{Change, ChangeError, Document, GrantPlace, Store, StoreError, Wanted},
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// A single grant ends within this.
 pub const LONGEST_SINGLE_GRANT: Duration = Duration::from_hours(90 * 24);
@@ -117,7 +117,7 @@ pub struct Reaching {
     pub role: Role,
     /// By principal: for the role, and for every role of the account.
     pub grants: Vec<Grant>,
-    /// On the role itself, those whose time is over too.
+    /// On the role itself and on those who hold these grants; those whose time is over too.
     pub blocks: Vec<Block>,
 }
 
@@ -170,7 +170,8 @@ impl Access {
             event.detail.insert(name.to_owned(), count.into());
         }
         let gained = plan.gains.iter().filter(|gain| is_theirs(&gain.principal, actor, groups)).count();
-        if gained > 0 {
+        // Beyond the end of that list nobody looks: who hides there is taken to have gained.
+        if gained > 0 || plan.gains.len() == Plan::MAX_REACHED {
             event.detail.insert("gained".to_owned(), true.into());
             event.detail.insert("gained_count".to_owned(), gained.into());
         }
@@ -251,7 +252,7 @@ impl Access {
         Ok(block)
     }
 
-    /// Lifts a block; one on whoever lifts it, or on one of their `groups`, is marked.
+    /// Lifts a block; one on whoever lifts it, on one of their `groups`, or on a role that is granted to them is marked.
     pub async fn remove_block(&self, id: &GrantId, actor: &Actor, groups: &[Principal]) -> Result<(), AccessError> {
         let mut event = self.event(Kind::BlockRemoved, actor);
         let block = self.store.read().await?.find_block(id).await?.ok_or(AccessError::NotFound)?;
@@ -260,7 +261,14 @@ impl Access {
             mark_gain(&mut event, principal, actor, groups);
         }
         if let BlockTarget::Role(account, role) = block.target {
-            event.role_arn = self.find_arn(account, role).await?;
+            let theirs: Vec<&Principal> = std::iter::once(&actor.principal).chain(groups).collect();
+            let role = RoleRef::Named(AccountRef::Id(account), role);
+            let found = self.store.find_candidates(&theirs, &role).await?;
+            event.role_arn = found.role.map(|(_, role)| role.arn(&self.partition));
+            let mut ends = found.grants.iter().map(|grant| grant.conditions.expires);
+            if ends.any(|end| end.is_none_or(|end| event.at < end)) {
+                event.detail.insert("gained".to_owned(), true.into());
+            }
         }
         self.recorder.change(Change::RemoveBlock(id.clone()), event).await?;
         Ok(())
@@ -307,7 +315,9 @@ impl Access {
         let mut tx = self.store.read().await?;
         let (account, role) = tx.find_role(role).await?.ok_or(AccessError::NoSuchRole)?;
         let grants = tx.list_grants_on(&account.id, &role.name, after, limit).await?;
-        let blocks = tx.list_blocks_of(&account.id, &role.name).await?;
+        let holders: BTreeSet<String> = grants.iter().map(|grant| grant.principal.to_string()).collect();
+        let holders: Vec<String> = holders.into_iter().collect();
+        let blocks = tx.list_blocks_of(&account.id, &role.name, &holders).await?;
         Ok(Reaching { account, role, grants, blocks })
     }
 

@@ -79,12 +79,23 @@ impl Tx {
         rows.into_iter().map(GrantRow::read).collect()
     }
 
-    /// The blocks on a role itself.
-    pub async fn list_blocks_of(&mut self, account: &AccountId, role: &RoleName) -> Result<Vec<Block>, StoreError> {
+    /// The blocks on a role itself, and on any of `principals`.
+    pub async fn list_blocks_of(
+        &mut self,
+        account: &AccountId,
+        role: &RoleName,
+        principals: &[String],
+    ) -> Result<Vec<Block>, StoreError> {
         let rows: Vec<BlockRow> = on!(self, |conn| {
             let mut q = QueryBuilder::new("SELECT ");
-            q.push(BlockRow::COLUMNS).push(" FROM blocks b WHERE b.account_id = ").push_bind(account.as_str());
-            q.push(" AND b.role_name = ").push_bind(role.as_str()).push(" ORDER BY b.id");
+            q.push(BlockRow::COLUMNS).push(" FROM blocks b WHERE (b.account_id = ").push_bind(account.as_str());
+            q.push(" AND b.role_name = ").push_bind(role.as_str()).push(")");
+            if !principals.is_empty() {
+                q.push(" OR b.principal IN (");
+                push_list(&mut q, principals);
+                q.push(")");
+            }
+            q.push(" ORDER BY b.id");
             q.build_query_as().fetch_all(conn).await?
         })?;
         rows.into_iter().map(BlockRow::read).collect()

@@ -310,6 +310,11 @@ async fn who_can_reach_what_is_told_by_person_and_by_role(db: &TestDb) {
         assert!(shown.iter().all(|text| main.contains(text)), "{fields:?} {main}");
         assert!(!hidden.iter().any(|text| main.contains(text)), "{fields:?} {main}");
     }
+    for (blocked, marks) in [("user:nobody@example.com", 0), ("user:mallory@example.com", 1), ("group:developers", 2)] {
+        send(&mut browser, "/allowlist/blocks/new", &[("principal", blocked), ("reason", "away")]).await;
+        let page = browser.get("/allowlist/reach?role=prod/Deploy").await.text;
+        assert_eq!(page.matches(">blocked<").count(), marks, "{blocked} {page}");
+    }
     for (fields, id) in
         [(("role", "prod/Nope"), "role"), (("person", "nobody:x"), "person"), (("groups", "user:x:"), "groups")]
     {
@@ -376,13 +381,25 @@ async fn the_history_marks_what_somebody_did_for_themselves(db: &TestDb) {
         assert_eq!(got.status, 303, "{}", got.text);
         expected.insert(0, *gains);
     }
-    for (who, gains) in [("group:cloud-platform", true), ("mallory@example.com", false)] {
+    let block_and_lift = async |on: &str, its: &str| {
         test.clock.advance(Duration::from_secs(1));
-        let made = test.post("/v1/blocks", Admin, &json!({"principal": if who.contains(':') { who.to_owned() } else { format!("user:{who}") }, "reason": "x"})).await;
+        let made = test.post("/v1/blocks", Admin, &json!({on: its, "reason": "x"})).await;
         test.clock.advance(Duration::from_secs(1));
         assert_eq!(test.delete(&format!("/v1/blocks/{}", made.member("id")), Admin).await.status, 204);
+    };
+    for (on, its, gains) in [
+        ("principal", "group:cloud-platform", true),
+        ("principal", "user:mallory@example.com", false),
+        ("role", "prod/ReadOnly", false),
+    ] {
+        block_and_lift(on, its).await;
         expected.splice(0..0, [gains, false]);
     }
+    test.clock.advance(Duration::from_secs(1));
+    let wish = json!({"to": "user:admin@example.com", "role": "prod/ReadOnly", "reason": "x", "expires": "2026-01-03T00:00:00Z"});
+    assert_eq!(test.post("/v1/grants", Admin, &wish).await.status, 201);
+    block_and_lift("role", "prod/ReadOnly").await;
+    expected.splice(0..0, [true, false, true]);
     assert_eq!(marks(&mut browser).await, expected);
     let applied = records_of(db, "allowlist.applied").await;
     assert_eq!((&applied[1]["detail"]["gained"], &applied[1]["detail"]["gained_count"]), (&json!(true), &json!(1)));

@@ -93,7 +93,8 @@ export class Stage {
   #children = [];
   folder = mkdtempSync(join(tmpdir(), "hallpass-journey."));
 
-  static async start() {
+  /** Beside another database or allowlist, where these are given; `fill` runs before Hallpass does. */
+  static async start({ allowlist = ALLOWLIST, database = "sqlite:hallpass.db", fill = async () => {} } = {}) {
     const stage = new Stage();
     process.on("exit", () => stage.#end());
     const [moto, oidc, api] = [await freePort(), await freePort(), await freePort()];
@@ -104,19 +105,27 @@ export class Stage {
     stage.#spawn("node", ["provider.js", `${oidc}`, "3600", stage.base], { cwd: OIDC });
     await until("moto", () => answers(moto));
     await until("the identity provider", () => answers(oidc));
-    await stage.#serve(api, `http://127.0.0.1:${oidc}`);
+    await stage.#serve(api, `http://127.0.0.1:${oidc}`, allowlist, database, fill);
     return stage;
   }
 
-  async #serve(port, issuer) {
+  /** Signs in where nobody is, and is at My access then. */
+  async enter(page, who) {
+    await page.goto(`${this.base}/access`);
+    await page.locator("[name=login]").fill(who);
+    for (let i = 0; i < 2 && !page.url().startsWith(this.base); i += 1) await page.getByRole("button", { name: "Sign in" }).click();
+    await page.waitForURL("**/access");
+  }
+
+  async #serve(port, issuer, allowlist, database, fill) {
     const config = join(this.folder, "hallpass.toml");
-    writeFileSync(join(this.folder, "allowlist.toml"), ALLOWLIST);
+    writeFileSync(join(this.folder, "allowlist.toml"), allowlist);
     writeFileSync(config, `
 [server]
 listen = "127.0.0.1:${port}"
 public_url = "${this.base}"
 [database]
-url = "sqlite:hallpass.db"
+url = "${database}"
 [audit]
 signing_key_file = "audit.key"
 [aws]
@@ -141,7 +150,8 @@ client_id = "hallpass-portal"
     const run = (...args) => promisify(execFile)(HALLPASS, [...args, "--config", config], { env, maxBuffer: 1 << 26 });
     await run("migrate");
     await run("allowlist", "apply", join(this.folder, "allowlist.toml"));
-    this.#spawn(HALLPASS, ["serve", "--config", config], { env });
+    await fill(this.folder);
+    this.server = this.#spawn(HALLPASS, ["serve", "--config", config], { env });
     await until("Hallpass", async () => (await fetch(`${this.base}/readyz`).catch(() => null))?.ok);
   }
 
@@ -167,6 +177,7 @@ client_id = "hallpass-portal"
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], ...options });
     child.stderr.on("data", (text) => process.env.VERBOSE && process.stderr.write(text));
     this.#children.push(child);
+    return child;
   }
 
   #end() {

@@ -60,6 +60,10 @@ impl Line {
         }
     }
 
+    pub(super) fn is_of_role(&self) -> bool {
+        matches!(self.block.target, BlockTarget::Role(..))
+    }
+
     pub(super) fn reach(&self) -> String {
         match &self.block.target {
             BlockTarget::Principal(principal) => super::reach_of(principal),

@@ -67,6 +67,8 @@ pub(super) struct Line {
     pub(super) terms: Vec<String>,
     /// It is over.
     pub(super) over: bool,
+    /// It is of no use to them now, since they are blocked.
+    pub(super) blocked: bool,
 }
 
 impl Line {
@@ -76,7 +78,7 @@ impl Line {
             GrantTarget::Account(account) => (account.to_string(), "*".to_owned()),
         };
         let over = grant.conditions.expires.is_some_and(|end| end <= app.clock.now());
-        Self { account, name, terms: terms(&grant.conditions), over, grant }
+        Self { account, name, terms: terms(&grant.conditions), over, blocked: false, grant }
     }
 
     /// Where who can reach its role is told; for the roles of a whole account nowhere at once.

@@ -18,7 +18,7 @@ use crate::{
         },
     },
     input::Faults,
-    model::{AccountId, GrantId, Invalid, Principal, RoleName, RoleRef},
+    model::{AccountId, Grant, GrantId, Invalid, Principal, RoleName, RoleRef},
     store::{GrantPlace, Wanted},
 };
 use askama::Template;
@@ -97,6 +97,7 @@ struct Holders {
     name: String,
     description: String,
     lines: Vec<grants::Line>,
+    /// On the role itself, in force.
     blocks: Vec<blocks::Line>,
 }
 
@@ -185,11 +186,17 @@ impl Page {
             let past = format!("{}_{}", last.id, last.principal);
             address("/allowlist/reach", &[("role", &self.role), ("past", &past)])
         });
+        let blocks = blocks.into_iter().map(|block| blocks::Line::of(app, block)).filter(|line| !line.over);
+        let (of_role, of_people): (Vec<_>, Vec<_>) = blocks.partition(blocks::Line::is_of_role);
+        let line = |grant: Grant| {
+            let blocked = of_people.iter().any(|line| line.what() == grant.principal.to_string());
+            grants::Line { blocked, ..grants::Line::of(app, grant) }
+        };
         self.holders = Some(Holders {
             name: format!("{}/{}", account.label(), role.name),
             description: role.description.unwrap_or_default(),
-            lines: grants.into_iter().map(|grant| grants::Line::of(app, grant)).collect(),
-            blocks: blocks.into_iter().map(|block| blocks::Line::of(app, block)).filter(|line| !line.over).collect(),
+            lines: grants.into_iter().map(line).collect(),
+            blocks: of_role,
         });
         Ok(())
     }
