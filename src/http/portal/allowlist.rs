@@ -37,7 +37,7 @@ fn tabs() -> [(&'static str, &'static str, &'static [&'static str]); 7] {
         ("/allowlist", "Roles", &["Allowlist"]),
         ("/allowlist/grants", "Grants", &["Grants", "Grant", "New grant"]),
         ("/allowlist/blocks", "Blocks", &["Blocks", "Block", "New block"]),
-        ("/allowlist/reach", "Who can reach what", &["Reach"]),
+        ("/allowlist/reach", "Reach", &["Reach"]),
         ("/allowlist/explain", "Explain", &["Explain"]),
         ("/allowlist/file", "File", &["File", "Another file"]),
         ("/allowlist/history", "History", &["History"]),

@@ -173,7 +173,9 @@ fn outcome(record: &Value) -> String {
         _ => None,
     };
     let detail = record["detail"].as_object().into_iter().flatten();
-    let about = detail.filter_map(|(name, value)| Some(format!("{name}: {}", words(value)?)));
+    let about = detail
+        .filter(|(name, _)| !name.ends_with("_sha256"))
+        .filter_map(|(name, value)| Some(format!("{name}: {}", words(value)?)));
     let reasons = record["reasons"].as_array().into_iter().flatten();
     let reasons = reasons.filter_map(|reason| words(reason).or_else(|| words(&reason["condition"])));
     reasons.chain(about).take(4).collect::<Vec<_>>().join(", ")

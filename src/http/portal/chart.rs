@@ -15,6 +15,8 @@ const GRID: RGBColor = RGBColor(2, 2, 2);
 pub(super) const WIDE: u32 = 1000;
 /// As wide as half a page.
 pub(super) const HALF: u32 = 500;
+/// As wide as a telephone: each chart is drawn for that once more, and the stylesheet shows one of the two.
+const NARROW: u32 = 280;
 /// Of 13 pixels, as `plotters` counts.
 const FONT: (&str, i32) = ("sans-serif", 16);
 /// How wide a letter is taken to be.
@@ -53,11 +55,15 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 /// Two columns for each day, side by side. Nothing where it cannot be drawn: the table is there.
 pub(super) fn columns(days: &[(String, [(i64, Tone); 2])]) -> String {
+    [(WIDE, 7), (NARROW, 3)].map(|(width, labels)| columns_in(width, labels, days)).concat()
+}
+
+fn columns_in(width: u32, labels: usize, days: &[(String, [(i64, Tone); 2])]) -> String {
     // `plotters` counts with overflow where there is no range.
     if days.is_empty() {
         return String::new();
     }
-    drawn((WIDE, 240), |area| {
+    drawn((width, 240), |area| {
         let count = i32::try_from(days.len()).unwrap_or(i32::MAX);
         let most = days.iter().flat_map(|(_, columns)| columns.map(|(figure, _)| figure)).max().unwrap_or_default();
         let mut builder = ChartBuilder::on(area);
@@ -71,7 +77,7 @@ pub(super) fn columns(days: &[(String, [(i64, Tone); 2])]) -> String {
             .light_line_style(TRANSPARENT)
             .axis_style(GRID)
             .label_style(FONT.into_font().color(&INK))
-            .x_labels(7)
+            .x_labels(labels)
             .x_label_formatter(&|at| day(at).to_owned())
             .y_labels(5)
             .draw()?;
@@ -90,18 +96,19 @@ fn near(day: usize, at: f64) -> bool {
     u32::try_from(day).is_ok_and(|day| (f64::from(day) - at).abs() < 0.01)
 }
 
-/// One lying bar for each name, the first on top.
+/// One lying bar for each name, the first on top: where there is room with the names beside them, else above.
 pub(super) fn bars(width: u32, bars: &[Bar]) -> String {
+    bars_beside(width, bars) + &bars_below(bars)
+}
+
+fn bars_beside(width: u32, bars: &[Bar]) -> String {
     let names = width * 2 / 5;
     let longest = usize::try_from(names / LETTER).unwrap_or(usize::MAX);
     let count = u32::try_from(bars.len()).unwrap_or(u32::MAX);
     drawn((width, 16 + 26 * count), |area| {
-        let most = bars.iter().map(|bar| bar.length).fold(1.0, f64::max);
         let mut builder = ChartBuilder::on(area);
         builder.margin(8).margin_left(i32::try_from(names).unwrap_or_default());
-        // Room for what stands at the end of the longest.
-        let mut chart = builder.build_cartesian_2d(0.0..most * 1.25, 0.0..f64::from(count.max(1)))?;
-        let text = |side| TextStyle::from(FONT.into_font()).color(&INK).pos(Pos::new(side, VPos::Center));
+        let mut chart = builder.build_cartesian_2d(0.0..most(bars) * 1.25, 0.0..f64::from(count.max(1)))?;
         for (bar, above) in bars.iter().zip((0..count).rev().map(f64::from)) {
             let ends = [(0.0, above + 0.15), (bar.length, above + 0.85)];
             chart.draw_series([Rectangle::new(ends, bar.tone.colour())])?;
@@ -112,6 +119,33 @@ pub(super) fn bars(width: u32, bars: &[Bar]) -> String {
         }
         Ok(())
     })
+}
+
+fn bars_below(bars: &[Bar]) -> String {
+    let longest = usize::try_from(NARROW / (LETTER + 1)).unwrap_or(usize::MAX);
+    let count = u32::try_from(bars.len()).unwrap_or(u32::MAX);
+    drawn((NARROW, 48 * count), |area| {
+        let mut chart =
+            ChartBuilder::on(area).build_cartesian_2d(0.0..most(bars) * 1.5, 0.0..f64::from(count.max(1)))?;
+        for (bar, above) in bars.iter().zip((0..count).rev().map(f64::from)) {
+            let ends = [(0.0, above + 0.15), (bar.length, above + 0.5)];
+            chart.draw_series([Rectangle::new(ends, bar.tone.colour())])?;
+            let name = Text::new(cut(&bar.name, longest), (0, 0), text(HPos::Left));
+            chart.draw_series([EmptyElement::at((0.0, above + 0.75)) + name])?;
+            let said = Text::new(bar.said.clone(), (6, 0), text(HPos::Left));
+            chart.draw_series([EmptyElement::at((bar.length, above + 0.32)) + said])?;
+        }
+        Ok(())
+    })
+}
+
+/// The longest, which leaves room for what stands at its end.
+fn most(bars: &[Bar]) -> f64 {
+    bars.iter().map(|bar| bar.length).fold(1.0, f64::max)
+}
+
+fn text(side: HPos) -> TextStyle<'static> {
+    TextStyle::from(FONT.into_font()).color(&INK).pos(Pos::new(side, VPos::Center))
 }
 
 fn cut(name: &str, longest: usize) -> String {
