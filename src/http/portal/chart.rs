@@ -198,17 +198,23 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_long_as_its_figure_and_the_first_is_on_top() {
-        let svg = bars(HALF, &[bar("first", 10.0), bar("second", 5.0)]);
-        let widths: Vec<i32> = svg.split("<rect").skip(1).map(|rect| attribute(rect, "width")).collect();
-        assert!(
-            widths.len() == 2 && (widths[0] - 2 * widths[1]).abs() <= 2 || (widths[1] - 2 * widths[0]).abs() <= 2,
-            "{widths:?}"
-        );
-        assert!(svg.find("first").is_some() && svg.contains("second"));
-        let (first, second) = (text_y(&svg, "first"), text_y(&svg, "second"));
-        assert!(first < second, "{first} {second}");
-        let long = bars(HALF, &[bar(&"n".repeat(40), 1.0)]);
-        assert!(long.contains(&format!("{}…", "n".repeat(27))), "{long}");
+        let two = [bar("first", 10.0), bar("second", 5.0)];
+        for svg in [bars_beside(HALF, &two), bars_below(&two)] {
+            let widths: Vec<i32> = svg.split("<rect").skip(1).map(|rect| attribute(rect, "width")).collect();
+            let [long, short] = widths[..] else { panic!("{widths:?}") };
+            assert!((long - 2 * short).abs() <= 2, "{widths:?}");
+            let (first, second) = (text_y(&svg, "first"), text_y(&svg, "second"));
+            assert!(first < second, "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_where_its_room_ends() {
+        let long = [bar(&"n".repeat(60), 1.0)];
+        for (svg, kept) in [(bars_beside(HALF, &long), 27), (bars_below(&long), 34)] {
+            assert!(svg.contains(&format!("{}…", "n".repeat(kept))), "{svg}");
+            assert!(!svg.contains(&"n".repeat(kept + 1)), "{svg}");
+        }
     }
 
     fn attribute(tag: &str, name: &str) -> i32 {
