@@ -93,8 +93,8 @@ export class Stage {
   #children = [];
   folder = mkdtempSync(join(tmpdir(), "hallpass-journey."));
 
-  /** Beside another database or allowlist, where these are given; `fill` runs before Hallpass does. */
-  static async start({ allowlist = ALLOWLIST, database = "sqlite:hallpass.db", fill = async () => {} } = {}) {
+  /** Beside another database or allowlist, or configured further, where these are given; `fill` runs before Hallpass does. */
+  static async start(its = {}) {
     const stage = new Stage();
     process.on("exit", () => stage.#end());
     const [moto, oidc, api] = [await freePort(), await freePort(), await freePort()];
@@ -105,7 +105,7 @@ export class Stage {
     stage.#spawn("node", ["provider.js", `${oidc}`, "3600", stage.base], { cwd: OIDC });
     await until("moto", () => answers(moto));
     await until("the identity provider", () => answers(oidc));
-    await stage.#serve(api, `http://127.0.0.1:${oidc}`, allowlist, database, fill);
+    await stage.#serve(api, `http://127.0.0.1:${oidc}`, its);
     return stage;
   }
 
@@ -117,7 +117,7 @@ export class Stage {
     await page.waitForURL("**/access");
   }
 
-  async #serve(port, issuer, allowlist, database, fill) {
+  async #serve(port, issuer, { allowlist = ALLOWLIST, database = "sqlite:hallpass.db", config: more = "", fill = async () => {} }) {
     const config = join(this.folder, "hallpass.toml");
     writeFileSync(join(this.folder, "allowlist.toml"), allowlist);
     writeFileSync(config, `
@@ -145,7 +145,7 @@ prefix = ""
 [portal]
 issuer = "corp"
 client_id = "hallpass-portal"
-`);
+${more}`);
     const env = { ...this.aws, ...BROKER };
     const run = (...args) => promisify(execFile)(HALLPASS, [...args, "--config", config], { env, maxBuffer: 1 << 26 });
     await run("migrate");
