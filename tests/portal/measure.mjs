@@ -1,4 +1,4 @@
-// What the portal's pages cost as what they show grows: node measure.mjs DATABASE [POSTGRES]; see benches/portal.
+// What the portal's pages cost as what they show grows: node measure.mjs [POSTGRES [only]]; see benches/portal.
 // Two of each database are served side by side, with few and with many roles and events, and asked turn about, so that what
 // else the machine does meets both alike.
 import assert from "node:assert/strict";
@@ -133,7 +133,7 @@ const stageWith = async ({ roles, events: count }, name, postgres) => {
 };
 
 for (const [name, postgres] of [["SQLite", null], ["PostgreSQL", process.argv[2]]]) {
-  if (name === "PostgreSQL" && !postgres) continue;
+  if (postgres === undefined || (!postgres && process.argv[3])) continue;
   const stages = [await stageWith(FEW, name, postgres), await stageWith(MANY, name, postgres)];
   const alices = await Promise.all(stages.map((stage) => Visitor.of(stage, "alice")));
   const auditors = await Promise.all(stages.map((stage) => Visitor.of(stage, "dave")));

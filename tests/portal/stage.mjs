@@ -149,6 +149,8 @@ ${more}`);
     const env = { ...this.aws, ...BROKER };
     const run = (...args) => promisify(execFile)(HALLPASS, [...args, "--config", config], { env, maxBuffer: 1 << 26 });
     await run("migrate");
+    // Beside SQLite the first start makes one.
+    if (!database.startsWith("sqlite:")) await run("audit", "keygen");
     await run("allowlist", "apply", join(this.folder, "allowlist.toml"));
     await fill(this.folder);
     this.server = this.#spawn(HALLPASS, ["serve", "--config", config], { env });
