@@ -73,7 +73,8 @@ impl Client {
     pub async fn credentials(&self, ask: &Ask, fresh: bool) -> Result<Credentials, ClientError> {
         let body = ask.body();
         let options = serde_json::to_string(&body).map_err(|error| self.api.nonsense(&error.to_string()))?;
-        let place = self.shelf.place(&[&self.target.url, &self.caller()?, &options]);
+        let caller = self.caller()?;
+        let place = self.shelf.place(&[&self.target.url, &caller, &options]);
         let kept = || place.get().filter(|kept| shelf::lasts(kept, self.clock.now()));
         if let Some(kept) = kept().filter(|_| !fresh) {
             return Ok(kept);
@@ -86,6 +87,10 @@ impl Client {
         match self.post("/v1/credentials", &body).await {
             Ok(new) => {
                 place.put(&new, self.clock.now());
+                // Signed out meanwhile: whoever did it wants nothing kept.
+                if self.caller().ok().is_none_or(|now| now != caller) {
+                    place.clear()?;
+                }
                 Ok(new)
             }
             Err(error) if error.is_of_the_network() && !fresh => self.old(&place).ok_or(error),

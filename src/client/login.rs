@@ -84,8 +84,7 @@ impl Client {
 
     /// Signs the person out: tells the provider, and forgets whatever it says.
     pub async fn logout(&self) -> Result<SignedOut, ClientError> {
-        self.shelf.clear()?;
-        let Some(keep) = &self.keep else { return Ok(SignedOut::Nobody) };
+        let Some(keep) = &self.keep else { return self.shelf.clear().map(|()| SignedOut::Nobody) };
         let _lock = keep.lock().await?;
         let loaded = keep.load().await;
         let told = match &loaded {
@@ -93,10 +92,13 @@ impl Client {
             Ok(Some((session, tokens))) => Some(self.revoke(session.sign_in.clone(), tokens).await),
             Err(error) => Some(Err(error.to_string())),
         };
-        keep.remove().await?;
+        let removed = keep.remove().await;
+        // After the sign-in: a command that has just put some there looks once more whether it is still signed in.
+        self.shelf.clear()?;
         if let Some(cache) = &self.cache {
             cache.forget();
         }
+        removed?;
         Ok(match told {
             None => SignedOut::Nobody,
             Some(Ok(())) => SignedOut::Revoked,

@@ -94,6 +94,17 @@ impl Place<'_> {
         }
     }
 
+    /// Takes away what is there.
+    pub(super) fn clear(&self) -> Result<(), ClientError> {
+        match self.shelf {
+            Shelf::Folder(folder) => folders::remove(&self.path(folder, "json")),
+            Shelf::Memory(memory, _) => {
+                memory.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+                Ok(())
+            }
+        }
+    }
+
     /// Waits for whoever else is asking for these. Where that cannot be had, everybody asks for themselves.
     pub(super) async fn hold(&self) -> Option<Held> {
         match self.shelf {

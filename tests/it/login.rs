@@ -7,7 +7,7 @@ use crate::support::{
     person::{Ended, Person},
     service::{Plan, Service},
     skip,
-    sts::FakeSts,
+    sts::{Behaviour, FakeSts},
     until,
     world::World,
 };
@@ -30,6 +30,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// A provider, and a service whose people it signs in.
 struct Stage {
     provider: Provider,
+    sts: FakeSts,
     plan: Plan,
     service: Service,
 }
@@ -37,9 +38,10 @@ struct Stage {
 impl Stage {
     async fn start(db: &TestDb, client: &str) -> Option<Self> {
         let provider = Provider::start().await?;
-        let plan = plan(db, &provider, client).await;
+        let sts = FakeSts::start().await;
+        let plan = plan(db, &provider, &sts, client);
         let service = plan.start().await;
-        Some(Self { provider, plan, service })
+        Some(Self { provider, sts, plan, service })
     }
 
     fn url(&self) -> &str {
@@ -47,8 +49,7 @@ impl Stage {
     }
 }
 
-async fn plan(db: &TestDb, provider: &Provider, client: &str) -> Plan {
-    let sts = FakeSts::start().await;
+fn plan(db: &TestDb, provider: &Provider, sts: &FakeSts, client: &str) -> Plan {
     let plan = Plan::new(db, &provider.url, &sts.url);
     plan.with("HALLPASS_LOGIN__ISSUER", "corp").with("HALLPASS_LOGIN__CLIENT_ID", client)
 }
@@ -396,11 +397,50 @@ fn where_nobody_can_sign_in_it_is_said() {
 }
 
 #[test]
+fn what_is_under_way_at_a_sign_out_is_not_kept() {
+    on_sqlite(async |db| {
+        let Some(stage) = Stage::start(db, "hallpass").await else { return };
+        let (admin, alice, url) = (Person::new(), Person::new(), stage.url());
+        sign_in(&admin, url, "admin").await;
+        sign_in(&alice, url, "alice").await;
+        let allowlist = r#"
+            [[account]]
+            id = "111122223333"
+            alias = "prod"
+              [[account.role]]
+              name = "Deploy"
+            [[grant]]
+            to = ["user:alice@example.com"]
+            roles = ["prod/Deploy"]
+        "#;
+        stage.service.api.apply(allowlist, read(&admin, url)["tokens"]["token"].as_str().unwrap()).await;
+        let shelf = || {
+            let files = alice.files().into_iter().map(|(path, _)| path);
+            files
+                .filter(|path| {
+                    path.display().to_string().contains(".credentials/")
+                        && path.extension().is_some_and(|end| end == "json")
+                })
+                .count()
+        };
+        stage.sts.behave("Deploy", Behaviour::Held);
+        let mut creds = alice.command(&["creds", "prod/Deploy", "--server", url]);
+        let creds = tokio::task::spawn_blocking(move || creds.output().unwrap());
+        until("the request at STS", LIMIT, async || (!stage.sts.requests().is_empty()).then_some(())).await;
+        alice.see(&["logout"]).await;
+        stage.sts.let_go();
+        let output = creds.await.unwrap();
+        assert!(output.status.success() && !output.stdout.is_empty(), "{output:?}");
+        assert_eq!(shelf(), 0);
+    });
+}
+
+#[test]
 fn two_servers_stand_side_by_side() {
     on_sqlite(async |db| {
         let Some(stage) = Stage::start(db, "hallpass").await else { return };
         let other = TestDb::sqlite();
-        let second = plan(&other, &stage.provider, "hallpass").await.start().await;
+        let second = plan(&other, &stage.provider, &stage.sts, "hallpass").start().await;
         let (alice, one, two) = (Person::new(), stage.url(), second.api.url());
         sign_in(&alice, one, "alice").await;
         let ended = sign_in(&alice, two, "al").await;
@@ -422,7 +462,8 @@ fn the_access_token_is_sent_where_the_service_wants_that() {
     on_sqlite(async |db| {
         let Some(provider) = Provider::start().await else { return };
         // This client is none of the issuer's audiences: its ID token would be refused.
-        let plan = plan(db, &provider, "elsewhere").await.with("HALLPASS_LOGIN__RESOURCE", "https://hallpass.test");
+        let sts = FakeSts::start().await;
+        let plan = plan(db, &provider, &sts, "elsewhere").with("HALLPASS_LOGIN__RESOURCE", "https://hallpass.test");
         let service = plan.start().await;
         let alice = Person::new();
         sign_in(&alice, service.api.url(), "alice").await;
@@ -438,7 +479,7 @@ fn a_token_that_the_service_does_not_take_is_not_kept() {
     on_sqlite(async |db| {
         let Some(provider) = Provider::start().await else { return };
         // Without a resource, this provider's access tokens are no JWTs.
-        let service = plan(db, &provider, "elsewhere").await.start().await;
+        let service = plan(db, &provider, &FakeSts::start().await, "elsewhere").start().await;
         let alice = Person::new();
         let waiting = Waiting::begin(&alice, &["login", "--browser", "--server", service.api.url()]);
         let address = waiting.address().await;
