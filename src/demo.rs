@@ -13,7 +13,7 @@ mod welcome;
 
 pub use folder::Folder;
 pub use history::History;
-pub use provider::{AUDIENCE, PORTAL_CLIENT, Provider};
+pub use provider::{AUDIENCE, LOGIN_CLIENT, PORTAL_CLIENT, Provider};
 
 use crate::{
     allowlist::{AllowlistFile, FileFaults},
@@ -124,6 +124,10 @@ principal_claim = "email"
 groups_claim = "groups"
 algorithms = ["ES256"]
 prefix = ""
+
+[login]
+issuer = "demo"
+client_id = "{LOGIN_CLIENT}"
 
 [portal]
 issuer = "demo"

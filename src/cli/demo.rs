@@ -42,6 +42,9 @@ People:
   carol  auditor     user:carol@example.com, group:security
 A token, good for an hour; with the default address:
   curl -s http://127.0.0.1:8081/token/alice
+Or sign in as one of them, and use any command of the client:
+  hallpass login --server http://127.0.0.1:8080
+  hallpass exec prod/ReadOnly --reason INC-42 -- env
 
 The simulated AWS checks signatures, trust policies, external IDs and limits
 as AWS does. It can be told to misbehave; with the default address:

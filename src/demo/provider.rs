@@ -5,7 +5,7 @@
 
 mod sign_in;
 
-pub use sign_in::PORTAL_CLIENT;
+pub use sign_in::{LOGIN_CLIENT, PORTAL_CLIENT};
 
 use super::{
     DemoError,

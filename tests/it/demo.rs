@@ -1,7 +1,9 @@
 //! `hallpass demo` as a newcomer meets it: the real binary, and each command pasted into a shell as it is printed.
 
 use crate::support::{
-    Killed, free_port, run,
+    Killed, free_port,
+    person::Person,
+    run,
     service::{Api, keep},
     skip, variable,
 };
@@ -10,6 +12,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
@@ -331,6 +334,24 @@ async fn aws_has_the_roles_that_are_applied_from_the_folder_and_the_folder_is_on
     assert!(said.contains("a demo is running") && said.contains("another folder with --data"), "{said}");
     demo.stop("TERM");
     Demo::start(&["--data", data]).stop("TERM");
+}
+
+#[test]
+fn the_command_line_signs_in_there() {
+    if !have_curl() {
+        return;
+    }
+    let demo = Demo::start(&[]);
+    let (person, url) = (Person::new(), demo.address("Hallpass"));
+    // A browser, in which somebody chooses alice.
+    let browser = person.home().join("browser");
+    fs::write(&browser, "#!/bin/sh\nexec curl -sL \"$1&person=alice\"\n").unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    run(person.command(&["login", "--server", url]).env("BROWSER", &browser));
+    let whoami = run(&mut person.command(&["whoami"]));
+    assert!(whoami.starts_with("user:alice@example.com\n  groups  group:developers\n"), "{whoami}");
+    let exec = ["exec", "prod/ReadOnly", "--reason", "INC-42", "--", "printenv", "AWS_SESSION_TOKEN"];
+    assert!(run(&mut person.command(&exec)).starts_with("HallpassDemo/WorksNowhereElse/"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The code flow of the simulated provider: a page with everybody on it, and a token endpoint that checks what it is sent.
 
-use super::Provider;
+use super::{AUDIENCE, Provider};
 use crate::{
     demo::people::{self, Person},
     model::{Time, sha256},
@@ -23,6 +23,9 @@ use std::{
 /// As whom Hallpass's portal asks.
 pub const PORTAL_CLIENT: &str = "hallpass-portal";
 
+/// As whom `hallpass login` asks: its ID tokens are what Hallpass takes from people.
+pub const LOGIN_CLIENT: &str = AUDIENCE;
+
 const CODE_LASTS: Duration = Duration::from_mins(1);
 
 /// What has been handed out, by its text.
@@ -31,6 +34,7 @@ pub(super) struct Handed(Mutex<HashMap<String, Grant>>);
 
 /// Good once.
 struct Grant {
+    client: &'static str,
     person: &'static Person,
     signed_in_at: Time,
     /// Of a code; a refresh token has none.
@@ -70,9 +74,9 @@ pub(super) struct Asked {
 
 /// Shows everybody; sends the browser back once somebody is chosen. Only to loopback: this provider knows no passwords.
 pub(super) async fn authorize(State(provider): State<Provider>, Query(asked): Query<Asked>) -> Response {
-    let lawful = asked.client_id == PORTAL_CLIENT && asked.code_challenge_method == "S256";
-    let back = crate::model::parse_address(&asked.redirect_uri).ok().filter(|url| url.scheme() == "http" && lawful);
-    let Some(mut back) = back else {
+    let client = client_of(&asked.client_id).filter(|_| asked.code_challenge_method == "S256");
+    let back = crate::model::parse_address(&asked.redirect_uri).ok().filter(|url| url.scheme() == "http");
+    let (Some(client), Some(mut back)) = (client, back) else {
         return (StatusCode::BAD_REQUEST, "This provider signs people in to the demo's Hallpass alone.\n")
             .into_response();
     };
@@ -86,9 +90,13 @@ pub(super) async fn authorize(State(provider): State<Provider>, Query(asked): Qu
         redirect_uri: asked.redirect_uri,
         ends_at: now.plus(CODE_LASTS),
     };
-    let code = provider.0.handed.keep(Grant { person, signed_in_at: now, code: Some(code) });
+    let code = provider.0.handed.keep(Grant { client, person, signed_in_at: now, code: Some(code) });
     back.query_pairs_mut().append_pair("code", &code).append_pair("state", &asked.state);
     (StatusCode::SEE_OTHER, [(header::LOCATION, String::from(back))]).into_response()
+}
+
+fn client_of(id: &str) -> Option<&'static str> {
+    [PORTAL_CLIENT, LOGIN_CLIENT].into_iter().find(|own| *own == id)
 }
 
 /// Links, so that it works with scripts off.
@@ -126,16 +134,16 @@ pub(super) struct Exchange {
 
 /// Tokens for a code or a refresh token, each good once.
 pub(super) async fn token(State(provider): State<Provider>, Form(asked): Form<Exchange>) -> Response {
-    if asked.client_id.as_deref() != Some(PORTAL_CLIENT) {
+    let Some(client) = asked.client_id.as_deref().and_then(client_of) else {
         return (StatusCode::UNAUTHORIZED, Json(json!({"error": "invalid_client"}))).into_response();
-    }
-    match exchange(&provider, &asked) {
+    };
+    match exchange(&provider, client, &asked) {
         Some(tokens) => ([(header::CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
         None => (StatusCode::BAD_REQUEST, Json(json!({"error": "invalid_grant"}))).into_response(),
     }
 }
 
-fn exchange(provider: &Provider, asked: &Exchange) -> Option<Value> {
+fn exchange(provider: &Provider, client: &str, asked: &Exchange) -> Option<Value> {
     let now = provider.0.clock.now();
     let text = match asked.grant_type.as_str() {
         "authorization_code" => asked.code.as_ref()?,
@@ -143,11 +151,11 @@ fn exchange(provider: &Provider, asked: &Exchange) -> Option<Value> {
         _ => return None,
     };
     let grant = provider.0.handed.all().remove(text)?;
-    if grant.code.is_some() != (asked.grant_type == "authorization_code") {
+    if grant.client != client || grant.code.is_some() != (asked.grant_type == "authorization_code") {
         return None;
     }
     let mut claims = provider.claims(grant.person, now);
-    claims["aud"] = json!(PORTAL_CLIENT);
+    claims["aud"] = json!(client);
     claims["auth_time"] = json!(grant.signed_in_at.as_micros() / 1_000_000);
     if let Some(code) = grant.code {
         // RFC 7636, §4.6.
