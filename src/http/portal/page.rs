@@ -171,11 +171,13 @@ pub(super) fn show(page: &impl Template) -> Response {
 struct ErrorPage<'a> {
     frame: Frame,
     problem: &'a Problem,
+    told: Refused,
 }
 
 /// The same facts as the API's, for people.
 pub(in crate::http) fn error_page(app: &App, problem: Problem, mut answer: Response) -> Response {
-    let page = ErrorPage { frame: Frame::bare("Something is in the way"), problem: &problem };
+    let told = Refused::read(problem.clone());
+    let page = ErrorPage { frame: Frame::bare("Something is in the way"), problem: &problem, told };
     let Ok(html) = page.render() else { return problem.into_response() };
     let (told, body) = (problem.into_response(), Html(html).into_response());
     let tls = app.portal.as_ref().is_some_and(|portal| portal.public_url().starts_with("https:"));
