@@ -211,9 +211,10 @@ impl Access {
     }
 
     /// Ends a single grant. Those of the file end with the file.
-    pub async fn remove_grant(&self, id: &GrantId, actor: &Actor) -> Result<(), AccessError> {
+    pub async fn remove_grant(&self, id: &GrantId, why: Option<Reason>, actor: &Actor) -> Result<(), AccessError> {
         let grant = self.store.read().await?.find_single_grant(id).await?.ok_or(AccessError::NotFound)?;
         let mut event = self.grant_event(Kind::GrantRemoved, actor, &grant);
+        note_end(&mut event, why);
         if let GrantTarget::Role(account, role) = grant.target {
             event.role_arn = self.find_arn(account, role).await?;
         }
@@ -253,10 +254,17 @@ impl Access {
     }
 
     /// Lifts a block; one on whoever lifts it, on one of their `groups`, or on a role that is granted to them is marked.
-    pub async fn remove_block(&self, id: &GrantId, actor: &Actor, groups: &[Principal]) -> Result<(), AccessError> {
+    pub async fn remove_block(
+        &self,
+        id: &GrantId,
+        why: Option<Reason>,
+        actor: &Actor,
+        groups: &[Principal],
+    ) -> Result<(), AccessError> {
         let mut event = self.event(Kind::BlockRemoved, actor);
         let block = self.store.read().await?.find_block(id).await?.ok_or(AccessError::NotFound)?;
         describe_block(&mut event, &block);
+        note_end(&mut event, why);
         if let BlockTarget::Principal(principal) = &block.target {
             mark_gain(&mut event, principal, actor, groups);
         }
@@ -368,6 +376,13 @@ fn is_theirs(principal: &Principal, actor: &Actor, groups: &[Principal]) -> bool
 fn mark_gain(event: &mut Event, principal: &Principal, actor: &Actor, groups: &[Principal]) {
     if is_theirs(principal, actor, groups) {
         event.detail.insert("gained".to_owned(), true.into());
+    }
+}
+
+/// Why something ended; the event's own `reason` is that for which it was made.
+fn note_end(event: &mut Event, why: Option<Reason>) {
+    if let Some(why) = why {
+        event.detail.insert("end_reason".to_owned(), why.as_str().into());
     }
 }
 

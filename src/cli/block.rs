@@ -1,7 +1,12 @@
-use super::{ask::parse_reason, grant::Output, place::At, table, when::When};
+use super::{
+    ask::parse_reason,
+    grant::{Ending, Output},
+    table,
+    when::When,
+};
 use crate::{
     client::Request,
-    model::{GrantId, Principal, Reason, RoleRef},
+    model::{Principal, Reason, RoleRef},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,7 +29,7 @@ Examples:
   hallpass block add user:mallory@example.com --reason INC-42
   hallpass block add prod/Deploy --until 12h --reason INC-43
   hallpass block list
-  hallpass block remove 01890a5d-ac96-774b-bcce-b302099a8057";
+  hallpass block remove 01890a5d-ac96-774b-bcce-b302099a8057 --reason INC-44";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
@@ -59,11 +64,8 @@ struct List {
 /// Lift a block.
 #[derive(Debug, clap::Args)]
 struct Remove {
-    /// Its id, as `block list` shows it.
-    #[arg(value_name = "ID")]
-    id: GrantId,
     #[command(flatten)]
-    at: At,
+    ending: Ending,
 }
 
 /// What is blocked.
@@ -108,9 +110,8 @@ impl Args {
         match self.command {
             Command::Add(add) => add.run(config).await,
             Command::List(list) => list.run(config).await,
-            Command::Remove(Remove { id, at }) => {
-                let request = Request::delete(format!("/v1/blocks/{id}"));
-                at.carry_out(config, async |place| place.ask(request).await.map(drop)).await?;
+            Command::Remove(Remove { ending }) => {
+                ending.run("/v1/blocks", config).await?;
                 super::print("The block is lifted.")
             }
         }

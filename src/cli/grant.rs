@@ -11,6 +11,7 @@ use crate::{
 };
 use anyhow::Context;
 use clap_complete::engine::ArgValueCompleter;
+use form_urlencoded::Serializer;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
@@ -36,7 +37,7 @@ Examples:
   hallpass grant add group:oncall prod/ReadOnly --require-reason \\
     --expires 2026-03-01T12:00:00Z --reason INC-43 --max-duration 1h
   hallpass grant list
-  hallpass grant remove 01890a5d-ac96-774b-bcce-b302099a8057";
+  hallpass grant remove 01890a5d-ac96-774b-bcce-b302099a8057 --reason INC-44";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
@@ -87,11 +88,33 @@ struct List {
 /// End a grant: it stops working at the next request.
 #[derive(Debug, clap::Args)]
 struct Remove {
-    /// Its id, as `grant list` shows it.
+    #[command(flatten)]
+    ending: Ending,
+}
+
+/// What ends, and why.
+#[derive(Debug, clap::Args)]
+pub(super) struct Ending {
+    /// Its id, as `list` shows it.
     #[arg(value_name = "ID")]
     id: GrantId,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    reason: Option<Reason>,
     #[command(flatten)]
     at: At,
+}
+
+impl Ending {
+    /// Ends what lies below `path`.
+    pub(super) async fn run(self, path: &str, config: Option<&Path>) -> anyhow::Result<()> {
+        let mut query = Serializer::new(String::new());
+        if let Some(reason) = &self.reason {
+            query.append_pair("reason", reason.as_str());
+        }
+        let request = Request::delete(format!("{path}/{}?{}", self.id, query.finish()));
+        self.at.carry_out(config, async |place| place.ask(request).await.map(drop)).await
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -121,9 +144,8 @@ impl Args {
         match self.command {
             Command::Add(add) => add.run(config).await,
             Command::List(list) => list.run(config).await,
-            Command::Remove(Remove { id, at }) => {
-                let request = Request::delete(format!("/v1/grants/{id}"));
-                at.carry_out(config, async |place| place.ask(request).await.map(drop)).await?;
+            Command::Remove(Remove { ending }) => {
+                ending.run("/v1/grants", config).await?;
                 super::print("The grant has ended.")
             }
         }

@@ -164,7 +164,9 @@ async fn grants_are_made_listed_and_ended(db: &TestDb) {
         assert_eq!(parsed(&admin.see(&["grant", "list", "--json"]).await), json!([made]));
         let ask = json!({"role": "prod/Deploy", "reason": "INC-42"});
         assert_eq!(test.credentials(Mallory, &ask).await.status, 200);
-        assert_eq!(admin.see(&["grant", "remove", id]).await, "The grant has ended.");
+        assert_eq!(admin.see(&["grant", "remove", id, "--reason", "& done"]).await, "The grant has ended.");
+        let found = admin.see(&["audit", "search", "--kind", "grant.removed", "--limit", "1", "--json"]).await;
+        assert_eq!(parsed(&found)["record"]["detail"]["end_reason"], "& done", "{found}");
         assert_eq!(test.credentials(Mallory, &ask).await.status, 403);
         assert_eq!(admin.fail(&["grant", "remove", id]).await, "There is nothing here by that name");
         let mut unlisted = add;

@@ -232,7 +232,7 @@ async fn the_record_of_each_event(db: &TestDb) {
     let grant = json!({"to": "group:strangers", "role": "prod/Deploy", "expires": expires, "reason": "INC-1",
                        "max_duration_seconds": 1800, "source_ips": ["10.0.0.0/8"]});
     let id = test.post("/v1/grants", Admin, &grant).await.member("id");
-    test.delete(&format!("/v1/grants/{id}"), Admin).await;
+    test.delete(&format!("/v1/grants/{id}?reason=INC-2"), Admin).await;
     snap!(newest(db, "grant.added").await, @r#"
     {
       "account_id": "111122223333",
@@ -260,7 +260,13 @@ async fn the_record_of_each_event(db: &TestDb) {
       "at": "2026-01-02T03:04:05Z",
       "auth": {"issuer":"corp","method":"jwt","subject":"admin@example.com","token_id":null},
       "client": {"ip":"127.0.0.1","peer":"127.0.0.1","user_agent":"test/1"},
-      "detail": {"require_reason":false,"role":"111122223333/Deploy","source_ips":["10.0.0.0/8"],"to":"group:strangers"},
+      "detail": {
+        "end_reason": "INC-2",
+        "require_reason": false,
+        "role": "111122223333/Deploy",
+        "source_ips": ["10.0.0.0/8"],
+        "to": "group:strangers"
+      },
       "duration_seconds": 1800,
       "expires_at": "2026-01-02T04:04:05Z",
       "grant_id": "<id>",
@@ -275,7 +281,7 @@ async fn the_record_of_each_event(db: &TestDb) {
     "#);
     let block = json!({"role": "prod/ReadOnly", "reason": "leaked", "until": expires});
     let id = test.post("/v1/blocks", Admin, &block).await.member("id");
-    test.delete(&format!("/v1/blocks/{id}"), Admin).await;
+    test.delete(&format!("/v1/blocks/{id}?reason=found+again"), Admin).await;
     snap!(newest(db, "block.added").await, @r#"
     {
       "account_id": "111122223333",
@@ -301,7 +307,7 @@ async fn the_record_of_each_event(db: &TestDb) {
       "at": "2026-01-02T03:04:05Z",
       "auth": {"issuer":"corp","method":"jwt","subject":"admin@example.com","token_id":null},
       "client": {"ip":"127.0.0.1","peer":"127.0.0.1","user_agent":"test/1"},
-      "detail": {"block_id":"<id>","role":"111122223333/ReadOnly"},
+      "detail": {"block_id":"<id>","end_reason":"found again","role":"111122223333/ReadOnly"},
       "expires_at": "2026-01-02T04:04:05Z",
       "id": "<id>",
       "kind": "block.removed",

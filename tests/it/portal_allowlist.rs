@@ -161,11 +161,19 @@ async fn a_grant_is_made_and_ended(db: &TestDb) {
     assert!(list.text.contains(&page) && browser.get(&page).await.text.contains("End this grant"));
     assert!(!auditor(&test).await.get(&page).await.text.contains("End this grant"));
     assert_eq!(send(&mut auditor(&test).await, &page, &[]).await.status, 403);
-    let ended = send(&mut browser, &page, &[]).await;
+    let long = send(&mut browser, &page, &[("reason", &"x".repeat(513))]).await;
+    assert!(long.status == 422 && long.text.contains("/reason"), "{}", long.text);
+    let ended = send(&mut browser, &page, &[("reason", "back from leave")]).await;
     assert_eq!((ended.status, ended.location.as_str()), (303, "/allowlist/grants"));
     assert_eq!(test.credentials(Mallory, &ask).await.status, 403);
     assert_eq!(browser.get(&page).await.status, 404);
-    assert_eq!(records_of(db, "grant.removed").await[0]["principal"], "user:admin@example.com");
+    let record = records_of(db, "grant.removed").await.remove(0);
+    assert_eq!(
+        (&record["principal"], &record["detail"]["end_reason"]),
+        (&json!("user:admin@example.com"), &json!("back from leave"))
+    );
+    let history = browser.get("/allowlist/history").await;
+    assert!(history.text.contains("back from leave") && history.text.contains("INC-42"), "{}", history.text);
     test.close().await;
 }
 
@@ -207,7 +215,8 @@ async fn a_block_is_made_and_lifted(db: &TestDb) {
         let page = format!("/allowlist/blocks/{}", made["detail"]["block_id"].as_str().unwrap());
         assert!(browser.get("/allowlist/blocks").await.text.contains(&page));
         assert!(browser.get(&page).await.text.contains("laptop lost"));
-        assert_eq!(send(&mut browser, &page, &[]).await.status, 303);
+        assert_eq!(send(&mut browser, &page, &[("reason", "found again")]).await.status, 303);
+        assert_eq!(records_of(db, "block.removed").await.pop().unwrap()["detail"]["end_reason"], "found again");
         assert_eq!(test.credentials(Alice, &json!({"role": "prod/ReadOnly"})).await.status, 200);
         assert_eq!(browser.get(&page).await.status, 404);
     }

@@ -131,6 +131,7 @@ const journey = async (scripts) => {
   await alice.getByRole("link", { name: "My activity" }).click();
   await alice.getByText("the role is blocked").first().waitFor();
   await carol.getByRole("link", { name: /The block on/ }).first().click();
+  await carol.getByLabel("Why").fill("thawed");
   await button(carol, "Lift this block").click();
   await carol.getByText("Nobody is blocked").waitFor();
 
@@ -188,6 +189,7 @@ const journey = async (scripts) => {
   await carol.waitForURL("**/allowlist/file");
   await carol.goto(`${base}/allowlist/grants`);
   await carol.getByRole("link", { name: "single grant" }).first().click();
+  await carol.getByLabel("Why").fill("the task is done");
   await button(carol, "End this grant").click();
   await carol.getByText("No single grant").waitFor();
   await bob.goto(`${base}/access`);

@@ -1,6 +1,6 @@
 use super::{
     NO_STORE,
-    grants::{ListQuery, grantable},
+    grants::{Ending, ListQuery, grantable},
 };
 use crate::{
     access::NewBlock,
@@ -108,15 +108,16 @@ pub(in crate::http) async fn add(
 /// Lifts a block.
 #[utoipa::path(
     delete, path = "/v1/blocks/{id}", operation_id = "removeBlock", tag = "allowlist",
-    params(("id" = GrantId, Path, description = "The block's id.")),
+    params(("id" = GrantId, Path, description = "The block's id."), Ending),
     responses((status = 204, description = "It is lifted")),
 )]
 pub(in crate::http) async fn remove(
     State(app): State<App>,
     Admin(who): Admin,
     Named(id): Named<GrantId>,
+    Params(Ending { reason }): Params<Ending>,
 ) -> Result<impl IntoResponse, Error> {
-    app.access.remove_block(&id, &who.actor, who.caller.groups()).await?;
+    app.access.remove_block(&id, reason, &who.actor, who.caller.groups()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

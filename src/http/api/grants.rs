@@ -1,4 +1,4 @@
-use super::{GivenPolicy, NO_STORE, USUAL_PAGE, page_size, parse_policy, sendable, session_duration};
+use super::{GivenPolicy, NO_STORE, USUAL_PAGE, optional_reason, page_size, parse_policy, sendable, session_duration};
 use crate::{
     access::NewGrant,
     app::App,
@@ -138,18 +138,30 @@ pub(in crate::http) async fn add(
     Ok((StatusCode::CREATED, NO_STORE, Json(show(&grant))).into_response())
 }
 
+/// Why it ends.
+#[derive(Debug, Deserr, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[deserr(error = Faults, deny_unknown_fields)]
+pub(in crate::http) struct Ending {
+    #[deserr(default, try_from(Option<String>) = optional_reason -> Invalid)]
+    /// Why it ends; it goes on record. A blank one is none.
+    #[param(value_type = Option<String>, max_length = 512, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", example = "INC-42")]
+    pub(in crate::http) reason: Option<Reason>,
+}
+
 /// Ends a single grant: it stops working at the next request.
 #[utoipa::path(
     delete, path = "/v1/grants/{id}", operation_id = "removeGrant", tag = "allowlist",
-    params(("id" = GrantId, Path, description = "The grant's id.")),
+    params(("id" = GrantId, Path, description = "The grant's id."), Ending),
     responses((status = 204, description = "It has ended")),
 )]
 pub(in crate::http) async fn remove(
     State(app): State<App>,
     Admin(who): Admin,
     Named(id): Named<GrantId>,
+    Params(Ending { reason }): Params<Ending>,
 ) -> Result<impl IntoResponse, Error> {
-    app.access.remove_grant(&id, &who.actor).await?;
+    app.access.remove_grant(&id, reason, &who.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

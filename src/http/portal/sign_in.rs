@@ -121,7 +121,7 @@ async fn finish(
 /// A form with nothing in it.
 #[derive(Debug, Deserr)]
 #[deserr(error = Faults, deny_unknown_fields)]
-pub(super) struct Nothing {}
+struct Nothing {}
 
 /// Ends the session, here and at the provider. One that is over already is no reason to stay signed in there.
 pub(super) async fn end(State(app): State<App>, request: Request) -> Result<Response, Halt> {

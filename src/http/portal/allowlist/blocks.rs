@@ -4,14 +4,14 @@ use super::{ON_A_PAGE, address, body, for_change, frame, given, moment, principa
 use crate::{
     app::App,
     http::{
-        api,
+        api::{self, grants::Ending},
         error::Error,
-        extract::{Named, Params},
+        extract::{Authenticated, Named, Params},
         portal::{
             audit::Reader,
             extract::{Halt, Posted, Visit},
             page::{Frame, Refused, show, show_told},
-            sign_in::{Nothing, go},
+            sign_in::go,
         },
     },
     input::{Faults, read},
@@ -195,10 +195,11 @@ pub(in crate::http::portal) async fn one(
 pub(in crate::http::portal) async fn lift(
     State(app): State<App>,
     Named(id): Named<GrantId>,
-    form: Posted<Nothing>,
+    form: Posted<Ending>,
 ) -> Result<Response, Halt> {
-    let Posted { visit, input: Nothing {} } = form;
+    let Posted { visit, input: Ending { reason } } = form;
     for_change(&app, &visit)?;
-    app.access.remove_block(&id, &visit.who.actor, visit.who.caller.groups()).await.map_err(Error::from)?;
+    let Authenticated { caller, actor } = &visit.who;
+    app.access.remove_block(&id, reason, actor, caller.groups()).await.map_err(Error::from)?;
     Ok(go("/allowlist/blocks"))
 }

@@ -4,7 +4,7 @@ use super::{ON_A_PAGE, address, body, for_change, frame, given, moment, number, 
 use crate::{
     app::App,
     http::{
-        api,
+        api::{self, grants::Ending},
         error::Error,
         extract::{Named, Params},
         portal::{
@@ -12,7 +12,7 @@ use crate::{
             audit::Reader,
             extract::{Halt, Posted, Visit},
             page::{Frame, Refused, show, show_told},
-            sign_in::{Nothing, go},
+            sign_in::go,
         },
     },
     input::{Faults, read},
@@ -266,11 +266,11 @@ pub(in crate::http::portal) async fn one(
 pub(in crate::http::portal) async fn end(
     State(app): State<App>,
     Named(id): Named<GrantId>,
-    form: Posted<Nothing>,
+    form: Posted<Ending>,
 ) -> Result<Response, Halt> {
-    let Posted { visit, input: Nothing {} } = form;
+    let Posted { visit, input: Ending { reason } } = form;
     for_change(&app, &visit)?;
-    app.access.remove_grant(&id, &visit.who.actor).await.map_err(Error::from)?;
+    app.access.remove_grant(&id, reason, &visit.who.actor).await.map_err(Error::from)?;
     Ok(go("/allowlist/grants"))
 }
 

@@ -79,7 +79,8 @@ impl Line {
             what,
             who: text(&record["principal"]),
             about,
-            reason: text(&record["reason"]),
+            // Of what ended, why it did, where that was said.
+            reason: text(detail.get("end_reason").unwrap_or(&record["reason"])),
             gained: detail["gained"] == true,
         }
     }
