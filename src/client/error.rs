@@ -275,11 +275,14 @@ pub(super) fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
+/// What the server says of its own JSON and addresses is not for people.
+const ABOUT_ITSELF: [&str; 4] =
+    ["; errors names each", "; reasons names what fails in your own grants", "; GET /v1/roles lists what you may have"];
+
 /// The server's sentence, what it counts up, and what to do next.
 fn refused(problem: &Problem) -> String {
-    // What it says of its own JSON is not for people.
     let detail = problem.detail.trim_end_matches('.');
-    let mut text = plain(detail.strip_suffix("; errors names each").unwrap_or(detail));
+    let mut text = plain(ABOUT_ITSELF.iter().find_map(|end| detail.strip_suffix(end)).unwrap_or(detail));
     let one_fault = problem.errors.len() == 1 && problem.detail.contains(&problem.errors[0].problem);
     let faults = problem.errors.iter().filter(|_| !one_fault).map(|fault| {
         let line = fault.line.map(|line| format!("line {line}: ")).unwrap_or_default();
@@ -379,7 +382,11 @@ mod tests {
             (
                 Problem {
                     reasons: vec![reason("Grant 1 ended yesterday."), reason("Grant 2 is for 10.0.0.0/8.")],
-                    ..problem(403, "not_allowed", "No grant of yours allows this.")
+                    ..problem(
+                        403,
+                        "not_allowed",
+                        "No grant of yours allows this; reasons names what fails in your own grants.",
+                    )
                 },
                 "No grant of yours allows this\n  - Grant 1 ended yesterday.\n  - Grant 2 is for 10.0.0.0/8.\n\
                  `hallpass roles` lists what you may have",

@@ -62,6 +62,7 @@ impl Provider {
             .route("/keys", get(keys))
             .route("/authorize", get(sign_in::authorize))
             .route("/token", post(sign_in::token))
+            .route("/revoke", post(sign_in::revoke))
             .route("/token/{name}", get(token))
             .with_state(provider.clone());
         tokio::spawn(async { axum::serve(listener, router).await });
@@ -103,7 +104,7 @@ async fn discovery(State(provider): State<Provider>) -> Json<Value> {
     Json(json!({
         "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"], "authorization_endpoint": format!("{issuer}/authorize"),
-        "token_endpoint": format!("{issuer}/token"), "token_endpoint_auth_methods_supported": ["none"],
+        "token_endpoint": format!("{issuer}/token"), "revocation_endpoint": format!("{issuer}/revoke"), "token_endpoint_auth_methods_supported": ["none"],
         "response_types_supported": ["code"], "code_challenge_methods_supported": ["S256"],
         "scopes_supported": ["openid", "profile", "email", "groups", "offline_access"],
         "claims_supported": ["sub", "email", "email_verified", "name", "groups", "auth_time"],

@@ -352,6 +352,9 @@ fn the_command_line_signs_in_there() {
     assert!(whoami.starts_with("user:alice@example.com\n  groups  group:developers\n"), "{whoami}");
     let exec = ["exec", "prod/ReadOnly", "--reason", "INC-42", "--", "printenv", "AWS_SESSION_TOKEN"];
     assert!(run(&mut person.command(&exec)).starts_with("HallpassDemo/WorksNowhereElse/"));
+    let out = person.command(&["logout"]).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("the provider takes the tokens no more"), "{said}");
 }
 
 #[test]

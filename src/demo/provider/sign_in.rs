@@ -143,6 +143,18 @@ pub(super) async fn token(State(provider): State<Provider>, Form(asked): Form<Ex
     }
 }
 
+/// RFC 7009, §2.1.
+#[derive(Deserialize)]
+pub(super) struct Revoked {
+    token: String,
+}
+
+/// Takes a token back; one that is unknown is no error there.
+pub(super) async fn revoke(State(provider): State<Provider>, Form(asked): Form<Revoked>) -> StatusCode {
+    provider.0.handed.all().remove(&asked.token);
+    StatusCode::OK
+}
+
 fn exchange(provider: &Provider, client: &str, asked: &Exchange) -> Option<Value> {
     let now = provider.0.clock.now();
     let text = match asked.grant_type.as_str() {
