@@ -276,8 +276,12 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// What the server says of its own JSON and addresses is not for people.
-const ABOUT_ITSELF: [&str; 4] =
-    ["; errors names each", "; reasons names what fails in your own grants", "; GET /v1/roles lists what you may have"];
+const ABOUT_ITSELF: [&str; 4] = [
+    "; errors names each",
+    "; reasons names them",
+    "; reasons names what fails in your own grants",
+    "; GET /v1/roles lists what you may have",
+];
 
 /// The server's sentence, what it counts up, and what to do next.
 fn refused(problem: &Problem) -> String {

@@ -5,6 +5,7 @@ use crate::support::{
         Persona::{Alice, Mallory},
         TestApp,
     },
+    arguments_of_all,
     database::on_sqlite,
     person::{Ended, Person},
     skip, until,
@@ -27,12 +28,6 @@ fn with_browser(test: &TestApp) -> Person {
     fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
     let browser = browser.to_str().unwrap().to_owned();
     person.with("BROWSER", &browser)
-}
-
-/// Every argument of every process.
-fn arguments_of_all() -> String {
-    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("cmdline"));
-    processes.filter_map(|file| fs::read(file).ok()).map(|line| String::from_utf8_lossy(&line).into_owned()).collect()
 }
 
 /// Every file of the home.

@@ -1,15 +1,22 @@
 //! `exec`: what the command finds, and that it ends as if nobody stood between.
 
 use crate::support::{
+    Killed,
     app::{Persona::Alice, TestApp},
+    arguments_of_all,
     database::on_sqlite,
     person::Person,
     run,
 };
 use std::{
+    fs,
     io::{BufRead, BufReader},
-    os::unix::process::{CommandExt, ExitStatusExt},
-    process::Command,
+    os::unix::{
+        fs::PermissionsExt,
+        process::{CommandExt, ExitStatusExt},
+    },
+    path::Path,
+    process::{Command, Stdio},
 };
 
 fn alice(test: &TestApp) -> Person {
@@ -103,6 +110,39 @@ fn exit_codes_and_signals_pass() {
             let status = status.await.unwrap();
             assert_eq!((status.code(), status.signal()), (code, signal), "{name}: {script}");
         }
+        test.close().await;
+    });
+}
+
+/// While the command runs: `ps` shows nothing, what `/proc` has of its environment is its owner's, and so is every file.
+#[test]
+fn no_secret_is_where_others_can_read_it() {
+    on_sqlite(async |db| {
+        let test = TestApp::start_today(db).await;
+        let (person, token) = (Person::new(), test.token(Alice));
+        let script = "printenv AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN; exec cat";
+        let mut command = person.command(&["exec", "prod/ReadOnly", "--server", &test.url, "--", "sh", "-c", script]);
+        command.env("HALLPASS_TOKEN", &token).env("TMPDIR", person.home()).stdin(Stdio::piped());
+        let mut child = Killed(command.spawn().unwrap());
+        let out = BufReader::new(child.0.stdout.take().unwrap());
+        let read = tokio::task::spawn_blocking(move || out.lines().take(2).map(Result::unwrap).collect::<Vec<_>>());
+        let secrets = [read.await.unwrap(), vec![token]].concat();
+        assert_eq!(secrets.len(), 3);
+
+        let (shown, pid) = (arguments_of_all(), child.0.id());
+        assert!(shown.contains("cat"), "{shown}");
+        let readable = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077 != 0;
+        assert!(!readable(format!("/proc/{pid}/environ").as_ref()));
+        let kept = person.files().into_iter().filter(|(path, _)| path.is_file());
+        let kept: Vec<_> = kept.map(|(path, _)| (fs::read_to_string(&path).unwrap(), path)).collect();
+        for secret in &secrets {
+            assert!(!shown.contains(secret.as_str()), "{shown}");
+            for (_, path) in kept.iter().filter(|(text, _)| text.contains(secret.as_str())) {
+                assert!(!readable(path) && !readable(path.parent().unwrap()), "{}", path.display());
+            }
+        }
+        assert!(kept.iter().any(|(text, _)| text.contains(&secrets[0])), "the next command finds them");
+        assert!(kept.iter().all(|(text, _)| !text.contains(&secrets[2])), "a pipeline's token is kept nowhere");
         test.close().await;
     });
 }
