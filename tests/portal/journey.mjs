@@ -1,6 +1,8 @@
 // Through the portal as people go, in Debian's Chromium: node journey.mjs
 // Three times: with scripts, without, and by keyboard alone. Ends with 1 where anything is not as it should be.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -213,12 +215,14 @@ const tabTo = async (page, what, is) => {
   assert.fail(`${what} cannot be reached by Tab`);
 };
 
+const keysOn = (page) => async (what, is, ...then) => {
+  await tabTo(page, what, is);
+  for (const key of then) await (key.length > 1 && /^[A-Z]/.test(key) ? page.keyboard.press(key) : page.keyboard.type(key));
+};
+
 const byKeyboard = async () => {
   const page = await (await browser.newContext()).newPage();
-  const keys = async (what, is, ...then) => {
-    await tabTo(page, what, is);
-    for (const key of then) await (key.length > 1 && /^[A-Z]/.test(key) ? page.keyboard.press(key) : page.keyboard.type(key));
-  };
+  const keys = keysOn(page);
   await page.goto(`${base}/access`);
   await page.locator("[name=login]").waitFor();
   await page.keyboard.type("keys");
@@ -243,9 +247,60 @@ const byKeyboard = async () => {
   await keys("the end of this session", "End the session", "Enter");
   await until("the sign-in", () => !page.url().startsWith(base));
   await page.context().close();
+
+  const carol = await person("carol");
+  const hers = keysOn(carol);
+  await go(carol, "carol", "/allowlist/blocks/new");
+  await hers("the role", "Or which role", "prod/Special");
+  await hers("the reason", "Why", "frozen", "Enter");
+  await carol.waitForURL("**/allowlist/blocks");
+  await hers("the block", "The block on", "Enter");
+  await carol.waitForURL("**/allowlist/blocks/*");
+  await hers("why it ends", "Why", "thawed", "Enter");
+  await carol.getByText("Nobody is blocked").waitFor();
+  await hers("the audit", "Audit", "Enter");
+  await carol.waitForURL("**/audit");
+  await hers("the kind", "Kind", "block.removed");
+  await hers("the text to look for", "Text", "thawed", "Enter");
+  await until("the one event", async () => (await carol.locator("tbody tr").count()) === 1);
+  await hers("the event", `${new Date().getUTCFullYear()}-`, "Enter");
+  await carol.getByText("end_reason").first().waitFor();
+  await carol.context().close();
 };
 
-const steps = [["the first view", firstView], ["with scripts", () => journey(true)], ["without scripts", () => journey(false)], ["by keyboard alone", byKeyboard]];
+/** Somebody at a command line with a home of their own. */
+const atCommandLine = (...args) => {
+  const child = spawn(process.env.HALLPASS, args, {
+    env: { HOME: join(stage.folder, "home"), PATH: process.env.PATH, HALLPASS_SERVER: base, BROWSER: "true" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const line = { said: "", code: once(child, "close").then(([code]) => code) };
+  for (const out of [child.stdout, child.stderr]) out.on("data", (text) => (line.said += text));
+  return line;
+};
+
+/** `hallpass login` in a real browser: come back to by its loopback port, and by a code. */
+const logins = async () => {
+  for (const [how, done] of [["--browser", "Done: go back to the terminal"], ["--device", "Sign-in Success"]]) {
+    const login = atCommandLine("login", how);
+    const address = await until("where to go", () => login.said.includes("Ctrl-C") && login.said.match(/^ {2}http\S+$/gm)?.at(-1).trim());
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(address);
+    await until(done, async () => {
+      if (await page.getByText(done).count()) return true;
+      await page.locator("[name=login]").fill("alice", { timeout: 200 }).catch(() => {});
+      await page.getByRole("button", { name: /^(Sign in|Continue)$/ }).click({ timeout: 200 }).catch(() => {});
+    });
+    assert.equal(await login.code, 0, login.said);
+    await page.context().close();
+    const whoami = atCommandLine("whoami");
+    assert.equal(await whoami.code, 0, whoami.said);
+    assert.match(whoami.said, /^user:alice@example\.com\n/);
+    assert.equal(await atCommandLine("logout").code, 0);
+  }
+};
+
+const steps = [["the first view", firstView], ["with scripts", () => journey(true)], ["without scripts", () => journey(false)], ["by keyboard alone", byKeyboard], ["at a command line", logins]];
 for (const [name, step] of steps) {
   const began = Date.now();
   try {

@@ -142,6 +142,9 @@ kind = "people"
 principal_claim = "email"
 groups_claim = "groups"
 prefix = ""
+[login]
+issuer = "corp"
+client_id = "hallpass"
 [portal]
 issuer = "corp"
 client_id = "hallpass-portal"
