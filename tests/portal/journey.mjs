@@ -256,12 +256,12 @@ const byKeyboard = async () => {
   await carol.waitForURL("**/allowlist/blocks");
   await hers("the block", "The block on", "Enter");
   await carol.waitForURL("**/allowlist/blocks/*");
-  await hers("why it ends", "Why", "thawed", "Enter");
+  await hers("why it ends", "Why", "melted", "Enter");
   await carol.getByText("Nobody is blocked").waitFor();
   await hers("the audit", "Audit", "Enter");
   await carol.waitForURL("**/audit");
   await hers("the kind", "Kind", "block.removed");
-  await hers("the text to look for", "Text", "thawed", "Enter");
+  await hers("the text to look for", "Text", "melted", "Enter");
   await until("the one event", async () => (await carol.locator("tbody tr").count()) === 1);
   await hers("the event", `${new Date().getUTCFullYear()}-`, "Enter");
   await carol.getByText("end_reason").first().waitFor();
