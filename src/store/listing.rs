@@ -42,9 +42,12 @@ impl Tx {
         let names: Vec<String> = principals.iter().map(ToString::to_string).collect();
         let rows: Vec<GrantRow> = on!(self, |conn| {
             let mut q = QueryBuilder::new("SELECT ");
-            q.push(GrantRow::COLUMNS).push(" FROM grants g WHERE g.origin = ").push_bind(origin.as_str());
-            if !names.is_empty() {
-                q.push(" AND g.principal IN (");
+            q.push(GrantRow::COLUMNS).push(" FROM grants g WHERE ");
+            if names.is_empty() {
+                q.push("g.origin = ").push_bind(origin.as_str());
+            } else {
+                // Not by the index of origins, which SQLite takes for the order's sake: nearly all grants may be of one.
+                q.push("g.origin || '' = ").push_bind(origin.as_str()).push(" AND g.principal IN (");
                 push_list(&mut q, &names);
                 q.push(")");
             }
@@ -67,8 +70,11 @@ impl Tx {
     ) -> Result<Vec<Grant>, StoreError> {
         let rows: Vec<GrantRow> = on!(self, |conn| {
             let mut q = QueryBuilder::new("SELECT ");
-            q.push(GrantRow::COLUMNS).push(" FROM grants g WHERE g.account_id = ").push_bind(account.as_str());
-            q.push(" AND (g.role_name IS NULL OR g.role_name = ").push_bind(role.as_str()).push(")");
+            // With OR, SQLite reads all grants of the account.
+            q.push(GrantRow::COLUMNS).push(" FROM grants g WHERE g.id IN (SELECT id FROM grants WHERE account_id = ");
+            q.push_bind(account.as_str()).push(" AND role_name = ").push_bind(role.as_str());
+            q.push(" UNION ALL SELECT id FROM grants WHERE account_id = ").push_bind(account.as_str());
+            q.push(" AND role_name IS NULL)");
             if let Some((principal, id)) = after {
                 q.push(" AND (g.principal, g.id) > (").push_bind(principal.to_string());
                 q.push(", ").push_bind(id.as_str()).push(")");
