@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { byKeyboard } from "./keyboard.mjs";
 import { Stage, until } from "./stage.mjs";
 
 const FIRST_VIEW = 60 * 1024;
@@ -199,75 +200,6 @@ const journey = async (scripts) => {
   for (const page of [alice, carol, elsewhere, dave, bob]) await page.context().close();
 };
 
-/** Goes on by Tab until the focus is there, and it must be seen to be. */
-const tabTo = async (page, what, is) => {
-  for (let i = 0; i < 120; i += 1) {
-    await page.keyboard.press("Tab");
-    const { found, seen } = await page.evaluate((is) => {
-      const at = document.activeElement;
-      const name = `${at.getAttribute("aria-label") ?? ""} ${at.labels?.[0]?.textContent ?? ""} ${at.textContent} ${at.name ?? ""}`;
-      const style = getComputedStyle(at);
-      return { found: name.includes(is), seen: at === document.body || (style.outlineStyle !== "none" && style.outlineWidth !== "0px") };
-    }, is);
-    if (page.url().startsWith(base)) assert(seen, `the focus is not seen on the way to ${what}`);
-    if (found) return;
-  }
-  assert.fail(`${what} cannot be reached by Tab`);
-};
-
-const keysOn = (page) => async (what, is, ...then) => {
-  await tabTo(page, what, is);
-  for (const key of then) await (key.length > 1 && /^[A-Z]/.test(key) ? page.keyboard.press(key) : page.keyboard.type(key));
-};
-
-const byKeyboard = async () => {
-  const page = await (await browser.newContext()).newPage();
-  const keys = keysOn(page);
-  await page.goto(`${base}/access`);
-  await page.locator("[name=login]").waitFor();
-  await page.keyboard.type("keys");
-  await page.keyboard.press("Enter");
-  await consent(page);
-  await keys("the skip link", "Skip to content", "Enter");
-  await keys("the search", "Find a role", "prod look");
-  await until("one role", async () => (await page.locator("#found .roles li").count()) === 1);
-  await keys("its star", "Keep prod/ReadOnly", "Enter");
-  await until("the star", async () => (await page.locator(".star", { hasText: "★" }).count()) === 1);
-  await page.goto(`${base}/access`);
-  await keys("the role", "ReadOnly", "Enter");
-  await page.waitForURL("**/access/prod/ReadOnly");
-  await keys("the button", "Credentials", "Enter");
-  await page.getByText("Your credentials").waitFor();
-  await keys("the first tab", "bash, zsh", "ArrowRight");
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), "fish");
-  await page.keyboard.press("ArrowLeft");
-  await keys("the cover", "Show", "Enter");
-  await isSomebody(await page.locator("[data-given] pre").first().innerText(), "ReadOnly");
-  await page.goto(`${base}/sessions`);
-  await keys("the end of this session", "End the session", "Enter");
-  await until("the sign-in", () => !page.url().startsWith(base));
-  await page.context().close();
-
-  const carol = await person("carol");
-  const hers = keysOn(carol);
-  await go(carol, "carol", "/allowlist/blocks/new");
-  await hers("the role", "Or which role", "prod/Special");
-  await hers("the reason", "Why", "frozen", "Enter");
-  await carol.waitForURL("**/allowlist/blocks");
-  await hers("the block", "The block on", "Enter");
-  await carol.waitForURL("**/allowlist/blocks/*");
-  await hers("why it ends", "Why", "melted", "Enter");
-  await carol.getByText("Nobody is blocked").waitFor();
-  await hers("the audit", "Audit", "Enter");
-  await carol.waitForURL("**/audit");
-  await hers("the kind", "Kind", "block.removed");
-  await hers("the text to look for", "Text", "melted", "Enter");
-  await until("the one event", async () => (await carol.locator("tbody tr").count()) === 1);
-  await hers("the event", `${new Date().getUTCFullYear()}-`, "Enter");
-  await carol.getByText("end_reason").first().waitFor();
-  await carol.context().close();
-};
-
 /** Somebody at a command line with a home of their own. */
 const atCommandLine = (...args) => {
   const child = spawn(process.env.HALLPASS, args, {
@@ -300,7 +232,7 @@ const logins = async () => {
   }
 };
 
-const steps = [["the first view", firstView], ["with scripts", () => journey(true)], ["without scripts", () => journey(false)], ["by keyboard alone", byKeyboard], ["at a command line", logins]];
+const steps = [["the first view", firstView], ["with scripts", () => journey(true)], ["without scripts", () => journey(false)], ["by keyboard alone", () => byKeyboard({ base, browser, person, go, consent, isSomebody })], ["at a command line", logins]];
 for (const [name, step] of steps) {
   const began = Date.now();
   try {
