@@ -22,7 +22,7 @@ pub use database::DatabaseUrl;
 pub use environment::environment;
 pub use login::Login;
 pub use portal::Portal;
-pub use report::{ConfigError, PlacedFault};
+pub use report::ConfigError;
 
 use crate::{
     identity::{IssuerConfig, IssuerKind},

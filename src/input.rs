@@ -5,15 +5,17 @@
 //! something is allowed.
 
 mod json;
+mod place;
 mod toml;
 
 pub use json::parse_json;
+pub use place::{PlacedFault, key_path};
 pub use toml::{Lines, parse_toml};
 
 use crate::model::Invalid;
 use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, ValueKind, ValuePointerRef};
 use serde_json::Value;
-use std::{convert::Infallible, fmt, ops::ControlFlow};
+use std::{collections::BTreeMap, convert::Infallible, fmt, ops::ControlFlow};
 
 /// One fault: where, as an RFC 6901 pointer, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -56,6 +58,35 @@ impl fmt::Display for Faults {
             write!(f, "{separator}{place}: {problem}")?;
         }
         Ok(())
+    }
+}
+
+/// A table whose keys are names. `deserr`'s own reader of maps drops the faults of their values (0.6.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table<T>(pub BTreeMap<String, T>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<T: Deserr<Faults>> Deserr<Faults> for Table<T> {
+    fn deserialize_from_value<V: IntoValue>(
+        value: deserr::Value<V>,
+        place: ValuePointerRef<'_>,
+    ) -> Result<Self, Faults> {
+        let values: BTreeMap<String, Value> = Deserr::<Faults>::deserialize_from_value(value, place)?;
+        let (mut faults, mut table) = (Faults::default(), BTreeMap::new());
+        for (key, value) in values {
+            match T::deserialize_from_value(value.into_value(), place.push_key(&key)) {
+                Ok(value) => {
+                    table.insert(key, value);
+                }
+                Err(more) => faults.0.extend(more.0),
+            }
+        }
+        faults.into_result(Self(table))
     }
 }
 

@@ -1,5 +1,5 @@
 use super::{Problem, Source, outward::origin};
-use crate::model::Invalid;
+use crate::{input::PlacedFault, model::Invalid};
 use std::{
     error::Error,
     fmt::{self, Write},
@@ -39,13 +39,8 @@ pub enum ClientError {
     #[error("the server's address cannot be used: expected {0}")]
     Address(Invalid),
     /// The client's file.
-    #[error("{}: {problem}; mend the file", path.display())]
-    Settings {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong in it.
-        problem: String,
-    },
+    #[error("{}; mend the file", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Settings(Vec<PlacedFault>),
     /// A file of the client's, or one that it was pointed to.
     #[error("{}: {cause}; check the file and its permissions", path.display())]
     File {

@@ -1,6 +1,10 @@
-use super::{ClientError, Environment, address, folders, folders::Folders};
-use std::path::{Path, PathBuf};
-use toml_edit::{Document, Item, Table};
+use super::{ClientError, Environment, address::parse_server, folders, folders::Folders};
+use crate::{
+    input::{self, Faults, Lines, Table, parse_toml},
+    model::Invalid,
+};
+use deserr::Deserr;
+use std::path::PathBuf;
 use url::Url;
 
 /// The audience that a pipeline asks its token for, where nobody says another.
@@ -20,21 +24,35 @@ pub struct Target {
 }
 
 /// What the client's file says.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
 struct Settings {
+    #[deserr(skip)]
     path: Option<PathBuf>,
+    #[deserr(default)]
     server: Option<String>,
-    servers: Vec<Target>,
+    #[deserr(default)]
+    servers: Table<Server>,
+}
+
+/// `[servers.<name>]`.
+#[derive(Debug, Deserr)]
+#[deserr(error = Faults, deny_unknown_fields)]
+struct Server {
+    #[deserr(try_from(&String) = parse_server -> Invalid)]
+    url: Url,
+    #[deserr(default)]
+    ca_bundle: Option<String>,
+    #[deserr(default)]
+    audience: Option<String>,
 }
 
 impl Target {
     /// The server that the option names, or `HALLPASS_SERVER`, or the file's `server`, or the only one of the file.
     pub(super) fn find(option: Option<&str>, env: &Environment, folders: &Folders) -> Result<Self, ClientError> {
         let settings = Settings::load(folders.settings())?;
-        let only = match settings.servers.as_slice() {
-            [only] => only.name.as_deref(),
-            _ => None,
-        };
+        let mut names = settings.servers.0.keys().map(String::as_str);
+        let only = names.next().filter(|_| names.next().is_none());
         let said = option.or_else(|| env.get("HALLPASS_SERVER")).or(settings.server.as_deref()).or(only);
         let said = said.ok_or_else(|| ClientError::NoServer { file: settings.path.clone() })?;
         let mut target = settings.resolve(said)?;
@@ -63,66 +81,42 @@ impl Settings {
     fn load(path: Option<PathBuf>) -> Result<Self, ClientError> {
         let Some(path) = path else { return Ok(Self::default()) };
         let Some(text) = folders::read(&path)? else { return Ok(Self { path: Some(path), ..Self::default() }) };
-        let mut settings =
-            parse(&text, &path).map_err(|problem| ClientError::Settings { path: path.clone(), problem })?;
-        settings.path = Some(path);
-        Ok(settings)
+        let settings = parse(&text).map_err(|(faults, lines)| {
+            let file = path.display().to_string();
+            ClientError::Settings(faults.0.into_iter().map(|fault| lines.place(&file, fault)).collect())
+        })?;
+        Ok(Self { path: Some(path), ..settings })
     }
 
     /// The server of this name or address. An address that the file has too brings what the file says of it.
     fn resolve(&self, said: &str) -> Result<Target, ClientError> {
-        if let Some(named) = self.servers.iter().find(|target| target.name.as_deref() == Some(said)) {
-            return Ok(named.clone());
+        if let Some((name, server)) = self.servers.0.get_key_value(said) {
+            return Ok(self.target(name, server));
         }
         if !said.contains("://") {
-            let known = self.servers.iter().filter_map(|target| target.name.clone()).collect();
+            let known = self.servers.0.keys().cloned().collect();
             return Err(ClientError::UnknownServer { said: said.to_owned(), known });
         }
-        let target = Target::at(&address::parse_server(said).map_err(ClientError::Address)?);
-        Ok(self.servers.iter().find(|known| known.url == target.url).cloned().unwrap_or(target))
+        let url = parse_server(said).map_err(ClientError::Address)?;
+        let known = self.servers.0.iter().find(|(_, server)| server.url == url);
+        Ok(known.map_or_else(|| Target::at(&url), |(name, server)| self.target(name, server)))
+    }
+
+    fn target(&self, name: &str, server: &Server) -> Target {
+        let target = Target::at(&server.url);
+        // Meant from the folder of the file, wherever the command was started.
+        let beside = |bundle: &String| self.path.as_deref().map(|path| path.with_file_name(bundle));
+        Target {
+            name: Some(name.to_owned()),
+            ca_bundle: server.ca_bundle.as_ref().and_then(beside),
+            audience: server.audience.clone().unwrap_or(target.audience),
+            ..target
+        }
     }
 }
 
 /// Reads the file strictly: a key that it does not know is a slip of the pen.
-fn parse(text: &str, path: &Path) -> Result<Settings, String> {
-    let document = Document::parse(text).map_err(|error| error.message().to_owned())?;
-    let mut settings = Settings::default();
-    for (key, item) in document.as_table() {
-        match key {
-            "server" => settings.server = Some(text_of(key, item)?),
-            "servers" => {
-                let tables = item.as_table().ok_or("servers: expected tables, [servers.<name>]")?;
-                for (name, item) in tables {
-                    let table = item.as_table().ok_or_else(|| format!("servers.{name}: expected a table"))?;
-                    settings.servers.push(server(name, table, path)?);
-                }
-            }
-            other => return Err(format!("{other}: unknown key; known here: server, servers")),
-        }
-    }
-    Ok(settings)
-}
-
-fn server(name: &str, table: &Table, path: &Path) -> Result<Target, String> {
-    let mut target = None;
-    let (mut ca_bundle, mut audience) = (None, AUDIENCE.to_owned());
-    for (key, item) in table {
-        let place = format!("servers.{name}.{key}");
-        match key {
-            "url" => {
-                let url = address::parse_server(&text_of(&place, item)?);
-                target = Some(Target::at(&url.map_err(|expected| format!("{place}: expected {expected}"))?));
-            }
-            // Meant from the folder of the file, wherever the command was started.
-            "ca_bundle" => ca_bundle = Some(path.with_file_name(text_of(&place, item)?)),
-            "audience" => audience = text_of(&place, item)?,
-            _ => return Err(format!("{place}: unknown key; known here: url, ca_bundle, audience")),
-        }
-    }
-    let target = target.ok_or_else(|| format!("servers.{name}.url: required, but not there"))?;
-    Ok(Target { name: Some(name.to_owned()), ca_bundle, audience, ..target })
-}
-
-fn text_of(place: &str, item: &Item) -> Result<String, String> {
-    item.as_str().map(str::to_owned).ok_or_else(|| format!("{place}: expected a string"))
+fn parse(text: &str) -> Result<Settings, (Faults, Lines)> {
+    let (value, lines) = parse_toml(text).map_err(|faults| (faults, Lines::default()))?;
+    input::read(value).map_err(|faults| (faults, lines))
 }

@@ -1,5 +1,5 @@
-use crate::input::{Fault, Faults, Lines};
-use std::{collections::BTreeMap, fmt, io, path::PathBuf};
+use crate::input::{Fault, Faults, Lines, PlacedFault, key_path};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 /// Why there is no configuration. Its `Display` is the report: every fault on a line of its own.
 #[derive(Debug, thiserror::Error)]
@@ -18,30 +18,6 @@ pub enum ConfigError {
     /// Everything that is wrong in it, in the order of its lines; variables come last.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Faults(Vec<PlacedFault>),
-}
-
-/// One fault and where to mend it. Never shows the text that was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlacedFault {
-    /// The file as it was named, or the environment variable; `HALLPASS_ACCESS__ADMINS[0]` is the first of its list.
-    pub source: String,
-    /// The line of the file, from 1.
-    pub line: Option<usize>,
-    /// `server.listen`, `issuers[0].rules[1].when`; empty for the file as a whole and for a variable.
-    pub key: String,
-    /// What would be right.
-    pub problem: String,
-}
-
-impl fmt::Display for PlacedFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.source)?;
-        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))?;
-        if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
-        }
-        write!(f, ": {}", self.problem)
-    }
 }
 
 /// Where each value of the document came from.
@@ -77,31 +53,7 @@ impl Places {
         };
         match self.variables.iter().find_map(set_by) {
             Some(source) => PlacedFault { source, line: None, key: String::new(), problem },
-            None => PlacedFault {
-                source: self.file.clone(),
-                line: self.lines.of(&pointer),
-                key: key_path(&pointer),
-                problem,
-            },
+            None => self.lines.place(&self.file, Fault { pointer, problem }),
         }
     }
-}
-
-/// `/issuers/0/rules/1/when/a~1b` as an operator would write it: `issuers[0].rules[1].when."a/b"`.
-pub(super) fn key_path(pointer: &str) -> String {
-    let mut path = String::new();
-    for segment in pointer.split('/').skip(1) {
-        let key = segment.replace("~1", "/").replace("~0", "~");
-        let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if bare && key.bytes().all(|b| b.is_ascii_digit()) {
-            path.extend(["[", &key, "]"]);
-            continue;
-        }
-        if !path.is_empty() {
-            path.push('.');
-        }
-        let quoted = format!("{key:?}");
-        path.push_str(if bare { &key } else { &quoted });
-    }
-    path
 }

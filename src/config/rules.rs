@@ -1,11 +1,11 @@
 //! What holds between keys. The rules look at the raw document and pass over what is malformed there, which the
 //! reader reports: so no fault hides another.
 
-use super::{DatabaseUrl, address, default_listen, issuer::Kind, report::key_path};
+use super::{DatabaseUrl, address, default_listen, issuer::Kind};
 use crate::{
     clock::Clock,
     identity::{Names, default_prefix},
-    input::{self, Faults},
+    input::{self, Faults, key_path},
     model::{IssuerName, Name, Principal, PrincipalKind},
     tls::{TlsFault, TlsFiles},
 };

@@ -2,7 +2,7 @@ mod cases;
 mod load;
 
 use super::*;
-use crate::{identity, model::LoginToken};
+use crate::{identity, input::PlacedFault, model::LoginToken};
 use proptest::prelude::*;
 
 const SAMPLE: &str = include_str!("../../docs/hallpass.toml");

@@ -330,25 +330,22 @@ fn the_file_names_servers_and_is_read_strictly() {
             assert!(alice.see(arguments).await.starts_with("user:alice@example.com"), "{text}");
         }
         for (text, problem) in [
-            ("sever = 'x'", "sever: unknown key; known here: server, servers"),
-            ("server = 1", "server: expected a string"),
-            ("servers.x = 1", "servers.x: expected a table"),
+            ("sever = 'x'", "1: sever: unknown key; known here: server, servers"),
+            ("server = 1", "1: server: expected a string"),
+            ("servers.x = 1", "1: servers.x: expected a table of keys"),
+            ("\nserver = 'x", " line 2, column 12: invalid literal string, expected `'`"),
             (
                 "[servers.x]\nurl = 'http://x'",
-                "servers.x.url: expected an address without a path, https://<host>, or http:// on loopback",
+                "2: servers.x.url: expected an address without a path, https://<host>, or http:// on loopback",
             ),
-            ("[servers.x]\nca_bundle = 'x'", "servers.x.url: required, but not there"),
+            ("[servers.x]\nca_bundle = 'x'", "1: servers.x.url: required, but not there"),
             (
                 "[servers.x]\nurl = 'https://x'\nca = 'x'",
-                "servers.x.ca: unknown key; known here: url, ca_bundle, audience",
+                "3: servers.x.ca: unknown key; known here: url, ca_bundle, audience",
             ),
         ] {
             write(text);
-            assert_eq!(
-                alice.fail(&["whoami"]).await,
-                format!("{}: {problem}; mend the file", file.display()),
-                "{text}"
-            );
+            assert_eq!(alice.fail(&["whoami"]).await, format!("{}:{problem}; mend the file", file.display()), "{text}");
         }
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         test.close().await;

@@ -41,7 +41,7 @@ const USED_ONLY_BY: [(&str, &[&str]); 4] =
     [("config", &["app", "cli"]), ("demo", &["cli"]), ("client", &["cli"]), ("cli", &["main"])];
 
 /// The rooms that these may use, whatever stands before them: on a person's machine there is no server.
-const USES_ONLY: [(&str, &[&str]); 1] = [("client", &["model", "clock", "secret", "format"])];
+const USES_ONLY: [(&str, &[&str]); 1] = [("client", &["model", "input", "clock", "secret", "format"])];
 
 /// Crates that only these rooms may name: SQL stays in `store`, AWS in `sts`, HTTP in `http` and where it is
 /// served, what is asked of others in `outward`.

@@ -1,7 +1,7 @@
 //! The keys of the file and the syntax of their values, each account, role and grant read by itself.
 
 use crate::{
-    input::{Faults, pointer_to, push_segment, read},
+    input::{Faults, Table, pointer_to, push_segment, read},
     model::{
         AccountId, AccountRef, Alias, ExternalId, Invalid, IpNet, Name, Principal, Reason, RoleName, RolePath, RoleRef,
         SessionDuration, SessionPolicy, Tags, Time, parsed_from_text,
@@ -9,7 +9,7 @@ use crate::{
 };
 use deserr::{Deserr, IntoValue, ValuePointerRef};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 /// The file taken apart, each part as far as it could be read.
 pub(super) struct Parts {
@@ -147,7 +147,7 @@ impl Deserr<Faults> for FileDuration {
     }
 }
 
-/// A table of tags. By hand, for `deserr` 0.6 drops the faults of a map's values.
+/// A table of tags.
 #[derive(Default)]
 pub(super) struct TagTable(pub(super) Tags);
 
@@ -156,23 +156,8 @@ impl Deserr<Faults> for TagTable {
         value: deserr::Value<V>,
         location: ValuePointerRef<'_>,
     ) -> Result<Self, Faults> {
-        let place = pointer_to(location);
-        let Value::Object(map) = Value::from(value) else {
-            return Err(Faults::at(place, "expected a table of keys and strings"));
-        };
-        let mut faults = Faults::default();
-        let mut tags = BTreeMap::new();
-        for (key, value) in map {
-            if let Value::String(value) = value {
-                tags.insert(key, value);
-            } else {
-                let mut pointer = place.clone();
-                push_segment(&mut pointer, &key);
-                faults.push(pointer, "expected a string");
-            }
-        }
-        faults.into_result(())?;
-        Tags::new(tags).map(Self).map_err(|fault| Faults::at(place, format!("expected {fault}")))
+        let Table(tags) = Table::deserialize_from_value(value, location)?;
+        Tags::new(tags).map(Self).map_err(|fault| Faults::at(pointer_to(location), format!("expected {fault}")))
     }
 }
 
