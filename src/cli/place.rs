@@ -6,7 +6,7 @@ use crate::{
     client::{Client, ClientError, Coming, Problem, Request},
     config, http,
 };
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use axum::{Router, body::Body, response::Response};
 use http_body_util::BodyExt;
 use hyper::{
@@ -61,8 +61,8 @@ impl At {
         let configured = || config::environment().any(|(name, value)| name == "HALLPASS_CONFIG" && !value.is_empty());
         if self.server.is_some() || !(config.is_some() || configured()) {
             return match remote::open(self.server.as_deref()) {
-                Err(error) if self.server.is_none() => {
-                    Err(error.context("nor is a database named, with --config FILE"))
+                Err(error) if matches!(error.downcast_ref(), Some(ClientError::NoServer { .. })) => {
+                    bail!("{error}; or, to ask a database, name its configuration with --config FILE")
                 }
                 client => client.map(|client| Place::Server(Box::new(client))),
             };

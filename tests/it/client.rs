@@ -294,6 +294,11 @@ fn a_failure_is_a_sentence_and_a_way_out() {
         let nobody = Person::new();
         let said = nobody.fail(&["roles"]).await;
         assert!(said.starts_with("no server is named: give --server URL, set HALLPASS_SERVER, or write"), "{said}");
+        let said = nobody.fail(&["audit", "search"]).await;
+        assert!(
+            said.starts_with("no server is named: ") && said.ends_with("name its configuration with --config FILE"),
+            "{said}"
+        );
         let said = nobody.fail(&["roles", "--server", &test.url]).await;
         assert!(said.starts_with(&format!("not signed in to {}: run `hallpass login`", test.url)), "{said}");
 
