@@ -14,6 +14,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use serde_json::{Map, Value};
+use std::collections::{BTreeSet, HashMap};
 
 /// How many rows are read at once where all are wanted: memory stays flat.
 const ROWS_AT_ONCE: u32 = 500;
@@ -185,6 +186,14 @@ impl Evidence {
     /// Grants of any origin by id, at most `limit` after `after`.
     pub async fn list_grants(&self, after: Option<&GrantId>, limit: u32) -> Result<Vec<Grant>, EvidenceError> {
         Ok(self.store.read().await?.list_grants_of_any_origin(after, limit).await?)
+    }
+
+    /// The aliases of those of these accounts that have one, as the allowlist has them now.
+    pub async fn find_aliases(
+        &self,
+        accounts: &BTreeSet<AccountId>,
+    ) -> Result<HashMap<AccountId, Alias>, EvidenceError> {
+        Ok(self.store.read().await?.find_aliases(accounts).await?)
     }
 
     /// The account with this alias, as the allowlist has it now.

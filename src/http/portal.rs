@@ -7,6 +7,7 @@
 
 mod access;
 mod activity;
+mod aliases;
 mod allowlist;
 mod assets;
 mod audit;

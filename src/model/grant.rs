@@ -64,6 +64,15 @@ pub enum GrantTarget {
     Account(AccountId),
 }
 
+impl GrantTarget {
+    /// Where the role is, or the roles are.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        let (Self::Role(account, _) | Self::Account(account)) = self;
+        account
+    }
+}
+
 /// What must hold, beside principal and role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {

@@ -1,14 +1,17 @@
 //! What the portal's charts and lists of the audit are made of: each statement reads a bounded part of an index.
 
 use super::{
-    StoreError, Tx, on,
+    StoreError, Tx,
+    access::push_list,
+    on,
     rows::{GrantRow, corrupt, time},
 };
 use crate::{
     audit::{Kind, SignedHead, StreamId},
-    model::{AccountId, Alias, Grant, GrantId, Time},
+    model::{AccountId, Alias, Grant, GrantId, Invalid, Time},
 };
 use sqlx::{FromRow, QueryBuilder};
+use std::collections::{BTreeSet, HashMap};
 
 /// A stream and how far it is.
 #[derive(Clone, Debug)]
@@ -146,6 +149,25 @@ impl Tx {
             q.build_query_as().fetch_all(conn).await?
         })?;
         rows.into_iter().map(GrantRow::read).collect()
+    }
+
+    /// The aliases of those of these accounts that have one.
+    pub async fn find_aliases(
+        &mut self,
+        accounts: &BTreeSet<AccountId>,
+    ) -> Result<HashMap<AccountId, Alias>, StoreError> {
+        if accounts.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<String> = accounts.iter().map(ToString::to_string).collect();
+        let rows: Vec<(String, String)> = on!(self, |conn| {
+            let mut q = QueryBuilder::new("SELECT id, alias FROM accounts WHERE alias IS NOT NULL AND id IN (");
+            push_list(&mut q, &ids);
+            q.push(")").build_query_as().fetch_all(conn).await?
+        })?;
+        let read = |(id, alias): (String, String)| Ok((AccountId::parse(&id)?, Alias::parse(&alias)?));
+        let read: Result<_, Invalid> = rows.into_iter().map(read).collect();
+        read.map_err(corrupt("accounts"))
     }
 
     /// The account with this alias.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 on_both!(
     every_filter_is_in_the_address,
+    accounts_are_called_by_their_aliases,
     pages_lead_there_and_back,
     text_is_looked_for_a_part_at_a_time,
     an_event_is_shown_whole_among_its_neighbours,
@@ -55,6 +56,35 @@ fn way(got: &Got, text: &str) -> Option<String> {
     let link = got.text.split("<a ").find(|link| link.contains(&format!(">{text}</a>")))?;
     let to = link.split_once("href=\"")?.1.split('"').next()?;
     Some(to.replace("&#38;", "&").replace("&amp;", "&"))
+}
+
+async fn accounts_are_called_by_their_aliases(db: &TestDb) {
+    let test = TestApp::start(db).await;
+    a_little_history(&test).await;
+    test.credentials(Alice, &json!({"role": "444455556666/Plain"})).await;
+    let wish = json!({"to": "user:mallory@example.com", "role": "111122223333/ReadOnly", "reason": "x", "expires": "2026-01-03T00:00:00Z"});
+    assert_eq!(test.post("/v1/grants", Admin, &wish).await.status, 201);
+    let mut auditor = auditor(&test).await;
+    let mut alice = Browser::new(&test);
+    alice.sign_in("alice@example.com", &["developers"]).await;
+    let mut pages = String::new();
+    for path in ["/audit", "/audit/charts", "/allowlist/history"] {
+        pages.push_str(&auditor.get(path).await.text);
+    }
+    pages.push_str(&alice.get("/activity").await.text);
+    for name in [
+        ">prod/<wbr>ReadOnly</a>",
+        ">444455556666/<wbr>Plain</a>",
+        "first is prod/ReadOnly",
+        "group:developers · prod/Deploy",
+        "user:mallory@example.com → prod/ReadOnly",
+        ">prod/</span><wbr>ReadOnly</a>",
+        ">444455556666/</span><wbr>Plain</a>",
+    ] {
+        assert!(pages.replace("&#38;", "&").contains(name), "{name} {pages}");
+    }
+    assert!(!pages.contains("111122223333/<") && !pages.contains(">111122223333/"), "{pages}");
+    test.close().await;
 }
 
 async fn every_filter_is_in_the_address(db: &TestDb) {
@@ -343,7 +373,7 @@ async fn a_chart_has_its_table(db: &TestDb) {
         "{html}"
     );
     assert!(
-        html.contains("first is 111122223333/ReadOnly, with 5 issuances")
+        html.contains("first is prod/ReadOnly, with 5 issuances")
             && html.contains("first is alice@example.com, with 6")
     );
     // Two of the three that are alice's and the developers', and none of the others.

@@ -2,6 +2,7 @@
 //! events and nobody else's: the principal is never one that the address names.
 
 use super::{
+    aliases::Aliases,
     extract::{Halt, Visit},
     page::{Frame, show},
 };
@@ -41,6 +42,7 @@ pub(super) struct Asked {
 struct Activity {
     frame: Frame,
     lines: Vec<Line>,
+    aliases: Aliases,
     newer: Option<String>,
     older: Option<String>,
 }
@@ -101,9 +103,13 @@ pub(super) async fn page(State(app): State<App>, visit: Visit, Params(asked): Pa
         let query = |place| form_urlencoded::Serializer::new(String::new()).append_pair(name, &cursor(&place)).finish();
         place.map(|place| format!("/activity?{}", query(place)))
     };
+    let lines: Vec<Line> = browsed.events.iter().filter_map(|listed| Line::of(&listed.row.record)).collect();
+    let accounts = lines.iter().filter_map(|line| line.role.as_ref()).map(|(account, _)| account.clone());
+    let aliases = Aliases::find(&app, accounts).await?;
     Ok(show(&Activity {
         frame: Frame::of(&app, &visit, "My activity"),
-        lines: browsed.events.iter().filter_map(|listed| Line::of(&listed.row.record)).collect(),
+        lines,
+        aliases,
         newer: way("newer", browsed.newer),
         older: way("older", browsed.older),
     }))

@@ -6,6 +6,7 @@ mod filter;
 pub(super) mod streams;
 
 use super::{
+    aliases::Aliases,
     extract::{Halt, Visit},
     page::{Frame, show},
 };
@@ -58,6 +59,7 @@ struct Audit<'a> {
     filter: &'a Filter,
     kinds: [&'static str; Kind::ALL.len()],
     lines: Vec<Line>,
+    aliases: Aliases,
     newer: Option<String>,
     older: Option<String>,
     searched_to: Option<Time>,
@@ -94,12 +96,15 @@ pub(super) async fn page(
         note_reading(&app, &visit.who, &filter.events).await?;
         browsed = app.evidence.browse(&filter.events, filter.turn.clone(), ON_A_PAGE).await?;
     }
-    let lines = browsed.events.iter().map(|listed| Line::of(&listed.row)).collect();
+    let lines: Vec<Line> = browsed.events.iter().map(|listed| Line::of(&listed.row)).collect();
+    let accounts = lines.iter().filter_map(|line| line.role.as_ref()).map(|role| role.account.clone());
+    let aliases = Aliases::find(&app, accounts).await?;
     let way = |name, place: Option<_>| place.map(|place| filter.address("/audit", &[(name, &cursor(&place))]));
     let page = Audit {
         frame: Frame::of(&app, &visit, "Audit"),
         kinds: Kind::ALL.map(Kind::as_str),
         lines,
+        aliases,
         newer: way("newer", browsed.newer),
         older: way("older", browsed.older),
         searched_to: browsed.searched_to,

@@ -10,13 +10,14 @@ use crate::{
         error::Error,
         extract::Params,
         portal::{
+            aliases::Aliases,
             audit::Reader,
             extract::Halt,
             page::{Frame, show},
         },
     },
     input::Faults,
-    model::Time,
+    model::{AccountId, Time},
 };
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -54,8 +55,7 @@ struct Line {
 }
 
 impl Line {
-    fn of(row: &Row) -> Self {
-        let record: Value = serde_json::from_str(&row.record).unwrap_or_default();
+    fn of(row: &Row, record: &Value, aliases: &Aliases) -> Self {
         let detail = &record["detail"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let count = |name: &str| detail[name].as_u64().unwrap_or_default();
@@ -68,9 +68,9 @@ impl Line {
             _ => "Block lifted",
         };
         let about = match (detail["to"].as_str(), detail["principal"].as_str(), detail["role"].as_str()) {
-            (Some(to), _, Some(role)) => format!("{to} → {role}"),
+            (Some(to), _, Some(role)) => format!("{to} → {}", called(role, aliases)),
             (_, Some(principal), _) => principal.to_owned(),
-            (_, _, Some(role)) => role.to_owned(),
+            (_, _, Some(role)) => called(role, aliases),
             _ => format!("{} to add, {} to change, {} to remove", count("added"), count("changed"), count("removed")),
         };
         Self {
@@ -86,6 +86,16 @@ impl Line {
     }
 }
 
+/// The account of `111122223333/Role`, and the rest.
+fn account_of(role: &str) -> Option<(AccountId, &str)> {
+    let (account, name) = role.split_once('/')?;
+    Some((AccountId::parse(account).ok()?, name))
+}
+
+fn called(role: &str, aliases: &Aliases) -> String {
+    account_of(role).map_or_else(|| role.to_owned(), |(account, name)| format!("{}/{name}", aliases.of(&account)))
+}
+
 /// The list, newest first. That it was read is on record.
 pub(in crate::http::portal) async fn page(
     State(app): State<App>,
@@ -99,9 +109,14 @@ pub(in crate::http::portal) async fn page(
     let more = changes.len() > ON_A_PAGE as usize;
     changes.truncate(ON_A_PAGE as usize);
     let last = changes.last().filter(|_| more).map(|last| cursor(&last.place));
+    let records = changes.iter().map(|listed| serde_json::from_str(&listed.row.record).unwrap_or_default());
+    let records: Vec<Value> = records.collect();
+    let accounts = records.iter().filter_map(|record| Some(account_of(record["detail"]["role"].as_str()?)?.0));
+    let aliases = Aliases::find(&app, accounts).await?;
+    let lines = changes.iter().zip(&records).map(|(listed, record)| Line::of(&listed.row, record, &aliases));
     Ok(show(&Page {
         frame: frame(&app, &visit, "History"),
-        lines: changes.iter().map(|listed| Line::of(&listed.row)).collect(),
+        lines: lines.collect(),
         older: last.map(|last| address("/allowlist/history", &[("older", &last)])),
         further: after.is_some(),
     }))

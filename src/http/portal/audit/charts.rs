@@ -11,6 +11,7 @@ use crate::{
     http::{
         extract::Params,
         portal::{
+            aliases::Aliases,
             chart::{self, Bar, Tone},
             extract::Halt,
             page::{Frame, show},
@@ -96,6 +97,7 @@ pub(in crate::http::portal) async fn page(
     let mut grants = app.evidence.list_grants(asked.after.as_ref(), GRANTS + 1).await?;
     let more = grants.len() > GRANTS as usize;
     grants.truncate(GRANTS as usize);
+    let aliases = aliases(&app, &uses, &grants).await?;
     let last = grants.last().filter(|_| more).map(|last| last.id.as_str());
     let more_grants = last.map(|last| address("/audit/charts", [("after", last)]));
     let mut frame = Frame::of(&app, &visit, "Audit");
@@ -106,12 +108,18 @@ pub(in crate::http::portal) async fn page(
         cut_at: uses.cut_at,
         days: days(first, &counts),
         busiest: [
-            busiest("Busiest roles", &uses.uses, |used| used.role_arn.as_deref(), "role"),
-            busiest("Busiest people", &uses.uses, |used| used.principal.as_deref(), "principal"),
+            busiest("Busiest roles", &uses.uses, &aliases, |used| used.role_arn.as_deref(), "role"),
+            busiest("Busiest people", &uses.uses, &aliases, |used| used.principal.as_deref(), "principal"),
         ],
-        grants: last_uses(&grants, &uses, now),
+        grants: last_uses(&grants, &uses, &aliases, now),
         more_grants,
     }))
+}
+
+async fn aliases(app: &App, uses: &Uses, grants: &[Grant]) -> Result<Aliases, Halt> {
+    let roles = uses.uses.iter().filter_map(|used| RoleArn::parse(used.role_arn.as_deref()?).ok());
+    let accounts = roles.map(|role| role.account).chain(grants.iter().map(|grant| grant.target.account().clone()));
+    Aliases::find(app, accounts).await
 }
 
 fn days(first: i64, counts: &[DayCount]) -> Figure {
@@ -141,7 +149,7 @@ fn days(first: i64, counts: &[DayCount]) -> Figure {
     }
 }
 
-fn busiest(title: &'static str, uses: &[Use], by: fn(&Use) -> Option<&str>, filter: &str) -> Figure {
+fn busiest(title: &'static str, uses: &[Use], aliases: &Aliases, by: fn(&Use) -> Option<&str>, filter: &str) -> Figure {
     let mut counts: HashMap<&str, i64> = HashMap::new();
     for used in uses {
         if let Some(name) = by(used) {
@@ -154,13 +162,14 @@ fn busiest(title: &'static str, uses: &[Use], by: fn(&Use) -> Option<&str>, filt
     let bars: Vec<Bar> = counts
         .iter()
         .map(|&(name, count)| Bar {
-            name: short(name),
+            name: short(name, aliases),
             length: length(count),
             said: count.to_string(),
             tone: Tone::Plain,
         })
         .collect();
-    let summary = counts.first().map(|(name, count)| format!("first is {}, with {count} issuances", short(name)));
+    let summary =
+        counts.first().map(|(name, count)| format!("first is {}, with {count} issuances", short(name, aliases)));
     let row = |(name, count): &(&str, i64)| vec![Cell::link(name, only(filter, name)), Cell::plain(count)];
     Figure {
         title,
@@ -172,14 +181,14 @@ fn busiest(title: &'static str, uses: &[Use], by: fn(&Use) -> Option<&str>, filt
 }
 
 /// As people call it: a role by account and name, a person without the kind.
-fn short(name: &str) -> String {
+fn short(name: &str, aliases: &Aliases) -> String {
     match RoleArn::parse(name) {
-        Ok(role) => format!("{}/{}", role.account, role.name),
+        Ok(role) => format!("{}/{}", aliases.of(&role.account), role.name),
         Err(_) => name.strip_prefix("user:").unwrap_or(name).to_owned(),
     }
 }
 
-fn last_uses(grants: &[Grant], uses: &Uses, now: Time) -> Figure {
+fn last_uses(grants: &[Grant], uses: &Uses, aliases: &Aliases, now: Time) -> Figure {
     let mut last: HashMap<&str, i64> = HashMap::new();
     for used in &uses.uses {
         if let Some(grant) = &used.grant_id {
@@ -190,13 +199,13 @@ fn last_uses(grants: &[Grant], uses: &Uses, now: Time) -> Figure {
     let (mut bars, mut rows, mut unused) = (Vec::new(), Vec::new(), 0);
     for grant in grants {
         let at = last.get(grant.id.as_str()).and_then(|micros| Time::from_micros(*micros));
-        let role = target(&grant.target);
+        let role = target(&grant.target, aliases);
         let days = at.map_or(length(DAYS), |at| length(at.seconds_until(now).max(0)) / DAY.as_secs_f64());
         let said = at.map_or_else(|| "none known".to_owned(), |at| ago(at.seconds_until(now)));
         unused += usize::from(at.is_none());
         let tone = if at.is_some() { Tone::Plain } else { Tone::Bad };
         bars.push(Bar {
-            name: format!("{} · {role}", short(&grant.principal.to_string())),
+            name: format!("{} · {role}", short(&grant.principal.to_string(), aliases)),
             length: days,
             said: said.clone(),
             tone,
@@ -219,10 +228,10 @@ fn last_uses(grants: &[Grant], uses: &Uses, now: Time) -> Figure {
     }
 }
 
-fn target(target: &GrantTarget) -> String {
+fn target(target: &GrantTarget, aliases: &Aliases) -> String {
     match target {
-        GrantTarget::Role(account, role) => format!("{account}/{role}"),
-        GrantTarget::Account(account) => format!("{account}/*"),
+        GrantTarget::Role(account, role) => format!("{}/{role}", aliases.of(account)),
+        GrantTarget::Account(account) => format!("{}/*", aliases.of(account)),
     }
 }
 
