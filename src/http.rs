@@ -5,6 +5,8 @@
 
 mod address;
 mod api;
+mod arrival;
+mod cookie;
 mod docs;
 mod document;
 mod error;

@@ -1,7 +1,7 @@
 //! What a handler's signature can ask for: who is calling and with which power, a body, a query. Each is checked before
 //! the handler runs; who comes first.
 
-use super::{error::Error, log::Arrival, portal::session_cookie};
+use super::{arrival::Arrival, cookie::session_cookie, error::Error};
 use crate::{
     allowlist::Asker,
     app::App,

@@ -2,45 +2,26 @@
 //! time or at once where too much is under way.
 
 use super::{
-    address::client_address,
+    arrival::{Arrival, X_REQUEST_ID},
     error::{Cause, Error, Problem, Shape, Told},
     limits::Limits,
     measure::Measured,
     portal,
 };
-use crate::{app::App, audit::Client, identity::Caller, model::UserAgent};
+use crate::app::App;
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderValue, Method},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use std::{
-    net::IpAddr,
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
-
-static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Who holds the connection; set by the listener.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) IpAddr);
-
-/// Where a request comes from, and who turned out to be behind it, for the log line.
-#[derive(Clone, Debug)]
-pub(super) struct Arrival {
-    pub(super) request_id: String,
-    pub(super) client: Client,
-    pub(super) caller: Arc<OnceLock<Arc<Caller>>>,
-    pub(super) limits: Limits,
-}
+use std::time::Instant;
 
 /// Gives the request its id, and when it is answered writes its line. An error gets its body here, where the id is
 /// known.
 pub(super) async fn requests(State((app, limits)): State<(App, Limits)>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let arrival = arrival(&app, &limits, &request);
+    let arrival = Arrival::of(&app, &limits, &request);
     let request_id = arrival.request_id.clone();
     let (ip, caller) = (arrival.client.ip, arrival.caller.clone());
     let method = request.method().clone();
@@ -96,22 +77,4 @@ async fn run(limits: &Limits, request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_) => Error::TimedOut.into_response(),
     }
-}
-
-fn arrival(app: &App, limits: &Limits, request: &Request) -> Arrival {
-    let headers = request.headers();
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_canonical());
-    let ip = client_address(peer, headers, &app.trusted_proxies);
-    let user_agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let user_agent = user_agent.filter(|text| !text.is_empty()).map(|text| UserAgent::cleaned(&text));
-    let request_id = own_id(headers).unwrap_or_else(|| app.clock.new_id().to_string());
-    let client = Client { ip, peer, user_agent };
-    Arrival { request_id, client, caller: Arc::default(), limits: limits.clone() }
-}
-
-/// The caller's own id, where it can do no harm.
-fn own_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get(&X_REQUEST_ID)?.to_str().ok()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    ((1..=64).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
 }

@@ -4,14 +4,13 @@ pub(super) mod favourites;
 pub(super) mod offered;
 
 use super::{
-    cookie,
     extract::{Halt, Posted, Visit},
     page::{Frame, show},
     sign_in::go,
 };
 use crate::{
     app::App,
-    http::{api::me::parse_cursor, error::Error, extract::Params},
+    http::{api::me::parse_cursor, cookie, error::Error, extract::Params},
     input::Faults,
     model::{AccountId, BoundRole, Invalid, Principal, RoleName, Time},
     store::{Reach, Wanted},

@@ -1,12 +1,12 @@
 //! What a page's signature can ask for. Who has no session is led to sign in and back.
 
-use super::cookie;
 use crate::{
     app::App,
     http::{
+        arrival::Arrival,
+        cookie,
         error::Error,
         extract::{Authenticated, file_form, form, recognised},
-        log::Arrival,
     },
     identity::{LocalPath, Portal, SignedIn},
     input::{Faults, read},

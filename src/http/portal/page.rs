@@ -1,10 +1,10 @@
 //! The frame that every page hangs in, and the page that an error becomes.
 
-use super::{assets, extract::Visit, secure};
-use crate::model::Time;
+use super::{assets, extract::Visit, guard::secure};
 use crate::{
     app::App,
     http::error::{Error, Problem, Told},
+    model::Time,
 };
 use askama::Template;
 use axum::{

@@ -1,13 +1,12 @@
 //! In and out.
 
 use super::{
-    cookie,
     extract::{Halt, Posted, find, portal},
     page::{Frame, show},
 };
 use crate::{
     app::App,
-    http::{error::Error, extract::Params, log::Arrival},
+    http::{arrival::Arrival, cookie, error::Error, extract::Params},
     identity::{Attempt, LocalPath, SignInError, SignedIn, Visitor},
     input::Faults,
 };

@@ -1,7 +1,7 @@
 //! What a connection is doing, and when it has been at it for too long.
 
 use super::Patience;
-use crate::http::log::Peer;
+use crate::http::arrival::Peer;
 use axum::{Router, body::Body, response::Response};
 use hyper::{
     Request,

@@ -24,7 +24,7 @@ fn all(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The session's token. Where a browser sends two, neither counts.
-pub(in crate::http) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
     let mut found = all(headers).filter(|(name, _)| *name == SESSION).map(|(_, value)| value);
     let first = found.next();
     if found.next().is_some() { None } else { first }
