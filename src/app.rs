@@ -105,6 +105,8 @@ pub struct Rooms {
     pub region: String,
     /// Where and as which client people sign in on the command line.
     pub login_client: Option<LoginClient>,
+    /// Whom to ask for a role, as the portal says it.
+    pub help: Option<String>,
     /// The time.
     pub clock: Clock,
     /// What is measured.
@@ -189,6 +191,7 @@ impl App {
             trusted_proxies: config.server.trusted_proxies.clone(),
             region: config.aws.region.clone(),
             login_client: config.login_client(),
+            help: config.portal.as_ref().and_then(|portal| portal.help.clone()),
             clock,
             metrics,
             tracker,

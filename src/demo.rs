@@ -132,6 +132,7 @@ client_id = "{LOGIN_CLIENT}"
 [portal]
 issuer = "demo"
 client_id = "{PORTAL_CLIENT}"
+help = "In this demo that is bob: sign in as him, and make a grant."
 "#,
             admins = people::BOB.group,
             auditors = people::CAROL.group,

@@ -13,7 +13,7 @@ enum Form {
 }
 
 /// Every key that a variable can set: all outside `[[issuers]]`.
-const KEYS: [(&str, Form); 32] = [
+const KEYS: [(&str, Form); 33] = [
     ("/server/listen", Form::Text),
     ("/server/public_url", Form::Text),
     ("/server/trusted_proxies", Form::List),
@@ -42,6 +42,7 @@ const KEYS: [(&str, Form); 32] = [
     ("/portal/client_secret_file", Form::Text),
     ("/portal/session_idle", Form::Text),
     ("/portal/session_max", Form::Text),
+    ("/portal/help", Form::Text),
     ("/audit/signing_key_file", Form::Text),
     ("/limits/requests_per_second", Form::Number),
     ("/limits/requests_burst", Form::Number),

@@ -1,7 +1,7 @@
 use super::parse_path;
 use crate::{
     input::Faults,
-    model::{Invalid, IssuerName, parse_duration},
+    model::{Invalid, IssuerName, Reason, parse_duration},
 };
 use deserr::Deserr;
 use std::{path::PathBuf, time::Duration};
@@ -24,6 +24,14 @@ pub struct Portal {
     /// No session lasts longer; 10 hours by default.
     #[deserr(try_from(String) = parse_span -> Invalid, default = Duration::from_hours(10))]
     pub session_max: Duration,
+    /// Whom to ask for a role, and how, in a sentence; addresses in it become links.
+    #[deserr(try_from(String) = parse_help -> Invalid, default)]
+    pub help: Option<String>,
+}
+
+fn parse_help(text: String) -> Result<Option<String>, Invalid> {
+    let lawful = Reason::parse(&text).is_ok();
+    if lawful { Ok(Some(text)) } else { Err(Invalid::new("a sentence of 1 to 512 characters, on one line")) }
 }
 
 fn parse_client_id(text: String) -> Result<String, Invalid> {

@@ -298,6 +298,12 @@ async fn who_has_no_role_is_told_whom_to_ask(db: &TestDb) {
         assert!(page.text.contains(told), "{}", page.text);
     }
     assert!(!page.text.contains("ReadOnly"));
+    // As the configuration says it, wherever a role may be missing.
+    let help = "Ask &#60;b&#62;ops&#60;/b&#62; in #aws, or at <a href=\"https://tickets.example.com/new?a=1&#38;b=2\">\
+        https://tickets.example.com/new?a=1&#38;b=2.</a> Not javascript:alert(1)</p>";
+    for page in [page, mallory.get("/access/prod/ReadOnly").await, alice(&test).await.get("/access").await] {
+        assert!(page.text.contains(help), "{}", page.text);
+    }
     let activity = mallory.get("/activity").await.text;
     assert!(activity.contains("Signed in"), "{activity}");
     test.close().await;

@@ -50,10 +50,11 @@ pub(super) const CASES: &[(&str, &str, &[&str])] = &[
     // [portal]
     ("portal = {}", "", &["portal.client_id: required, but not there", "portal.issuer: required, but not there"]),
     (
-        "portal = { issuer = 'github', client_id = 'a b', session_idle = '1m', session_max = '10x' }",
+        "portal = { issuer = 'github', client_id = 'a b', session_idle = '1m', session_max = '10x', help = ' ' }",
         "",
         &[
             "portal.client_id: expected the client's id at the provider, in ASCII without spaces",
+            "portal.help: expected a sentence of 1 to 512 characters, on one line",
             "portal.issuer: expected the name of one of [[issuers]] with kind = \"people\"",
             "portal.session_idle: expected a time from 5m to 24h, such as 30m or 10h",
             "portal.session_max: expected a time from 5m to 24h, such as 30m or 10h",

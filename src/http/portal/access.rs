@@ -99,12 +99,29 @@ struct Line {
 pub(super) struct Names {
     pub(super) principal: Principal,
     pub(super) groups: Vec<Principal>,
+    /// Whom to ask, word by word.
+    pub(super) help: Vec<Word>,
+}
+
+/// A word of a sentence, and where it leads where it is an address.
+pub(super) struct Word {
+    pub(super) text: String,
+    pub(super) to: Option<String>,
 }
 
 impl Names {
-    pub(super) fn of(visit: &Visit) -> Self {
+    pub(super) fn of(app: &App, visit: &Visit) -> Self {
         let caller = &visit.who.caller;
-        Self { principal: caller.principal().clone(), groups: caller.groups().to_vec() }
+        let help = app.help.iter().flat_map(|text| text.split(' ')).map(Word::of);
+        Self { principal: caller.principal().clone(), groups: caller.groups().to_vec(), help: help.collect() }
+    }
+}
+
+impl Word {
+    fn of(text: &str) -> Self {
+        let is_address = ["https://", "mailto:"].iter().any(|scheme| text.starts_with(scheme));
+        let to = is_address.then(|| text.trim_end_matches(['.', ',', ';', ':', '!', '?', ')']).to_owned());
+        Self { text: text.to_owned(), to }
     }
 }
 
@@ -128,7 +145,7 @@ pub(super) async fn page(
         groups,
         next: next.map(|after| asked.next(&after)),
         further: asked.after.is_some(),
-        names: Names::of(&visit),
+        names: Names::of(&app, &visit),
         text,
     }))
 }

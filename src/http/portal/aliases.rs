@@ -4,7 +4,7 @@ use super::extract::Halt;
 use crate::{
     app::App,
     http::error::Error,
-    model::{AccountId, Alias},
+    model::{Account, AccountId, Alias},
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,6 +16,11 @@ impl Aliases {
     pub(super) async fn find(app: &App, accounts: impl IntoIterator<Item = AccountId>) -> Result<Self, Halt> {
         let accounts: BTreeSet<_> = accounts.into_iter().collect();
         Ok(Self(app.evidence.find_aliases(&accounts).await.map_err(Error::from)?))
+    }
+
+    /// That of an account that is known already.
+    pub(super) fn one(account: &Account) -> Self {
+        Self(account.alias.clone().into_iter().map(|alias| (account.id.clone(), alias)).collect())
     }
 
     /// The alias, or the id of an account that has none.

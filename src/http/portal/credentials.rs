@@ -108,7 +108,7 @@ impl RolePage {
             csrf: visit.session.csrf_token(),
             here: visit.at().to_owned(),
             failing: failing.map(|failing| failing.detail).collect(),
-            names: Names::of(visit),
+            names: Names::of(app, visit),
             console: app.sts.sign_in().is_ok(),
             wish: Wish::default(),
             refused: None,

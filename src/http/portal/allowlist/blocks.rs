@@ -8,6 +8,7 @@ use crate::{
         error::Error,
         extract::{Authenticated, Named, Params},
         portal::{
+            aliases::Aliases,
             audit::Reader,
             extract::{Halt, Posted, Visit},
             page::{Frame, Refused, show, show_told},
@@ -15,7 +16,7 @@ use crate::{
         },
     },
     input::{Faults, read},
-    model::{Block, BlockTarget, GrantId},
+    model::{AccountId, Block, BlockTarget, GrantId},
 };
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -43,21 +44,19 @@ struct Blocks {
 /// A block in a list.
 pub(super) struct Line {
     pub(super) block: Block,
+    /// Who or what is blocked.
+    pub(super) what: String,
     /// Its time is over.
     pub(super) over: bool,
 }
 
 impl Line {
-    pub(super) fn of(app: &App, block: Block) -> Self {
-        Self { over: block.until.is_some_and(|until| until <= app.clock.now()), block }
-    }
-
-    /// Who or what is blocked.
-    pub(super) fn what(&self) -> String {
-        match &self.block.target {
+    pub(super) fn of(app: &App, block: Block, aliases: &Aliases) -> Self {
+        let what = match &block.target {
             BlockTarget::Principal(principal) => principal.to_string(),
-            BlockTarget::Role(account, role) => format!("{account}/{role}"),
-        }
+            BlockTarget::Role(account, role) => format!("{}/{role}", aliases.of(account)),
+        };
+        Self { what, over: block.until.is_some_and(|until| until <= app.clock.now()), block }
     }
 
     pub(super) fn is_of_role(&self) -> bool {
@@ -67,7 +66,7 @@ impl Line {
     pub(super) fn reach(&self) -> String {
         match &self.block.target {
             BlockTarget::Principal(principal) => super::reach_of(principal),
-            BlockTarget::Role(..) => address("/allowlist/reach", &[("role", &self.what())]),
+            BlockTarget::Role(..) => address("/allowlist/reach", &[("role", &self.what)]),
         }
     }
 }
@@ -81,14 +80,22 @@ pub(in crate::http::portal) async fn page(
     let mut blocks = app.access.list_blocks(asked.after.as_ref(), ON_A_PAGE + 1).await.map_err(Error::from)?;
     let more = blocks.len() > ON_A_PAGE as usize;
     blocks.truncate(ON_A_PAGE as usize);
+    let aliases = Aliases::find(&app, blocks.iter().filter_map(account)).await?;
     let last = blocks.last().filter(|_| more);
     Ok(show(&Blocks {
         frame: frame(&app, &visit, "Blocks"),
         admin: app.powers.is_admin(&visit.who.caller),
         next: last.map(|last| address("/allowlist/blocks", &[("after", last.id.as_str())])),
-        lines: blocks.into_iter().map(|block| Line::of(&app, block)).collect(),
+        lines: blocks.into_iter().map(|block| Line::of(&app, block, &aliases)).collect(),
         further: asked.after.is_some(),
     }))
+}
+
+fn account(block: &Block) -> Option<AccountId> {
+    match &block.target {
+        BlockTarget::Principal(_) => None,
+        BlockTarget::Role(account, _) => Some(account.clone()),
+    }
 }
 
 /// What was typed.
@@ -187,8 +194,9 @@ pub(in crate::http::portal) async fn one(
     if admin {
         for_change(&app, &visit)?;
     }
+    let aliases = Aliases::find(&app, account(&block)).await?;
     let (frame, csrf) = (frame(&app, &visit, "Block"), visit.session.csrf_token());
-    Ok(show(&One { frame, csrf, admin, line: Line::of(&app, block) }))
+    Ok(show(&One { frame, csrf, admin, line: Line::of(&app, block, &aliases) }))
 }
 
 /// Lifts it.

@@ -9,6 +9,7 @@ use crate::{
         extract::{Named, Params},
         portal::{
             access::offered::span,
+            aliases::Aliases,
             audit::Reader,
             extract::{Halt, Posted, Visit},
             page::{Frame, Refused, show, show_told},
@@ -72,10 +73,11 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn of(app: &App, grant: Grant) -> Self {
-        let (account, name) = match &grant.target {
-            GrantTarget::Role(account, role) => (account.to_string(), role.to_string()),
-            GrantTarget::Account(account) => (account.to_string(), "*".to_owned()),
+    pub(super) fn of(app: &App, grant: Grant, aliases: &Aliases) -> Self {
+        let account = aliases.of(grant.target.account()).to_owned();
+        let name = match &grant.target {
+            GrantTarget::Role(_, role) => role.to_string(),
+            GrantTarget::Account(_) => "*".to_owned(),
         };
         let over = grant.conditions.expires.is_some_and(|end| end <= app.clock.now());
         Self { account, name, terms: terms(&grant.conditions), over, blocked: false, grant }
@@ -126,6 +128,7 @@ pub(in crate::http::portal) async fn page(
     }
     let more = grants.len() > ON_A_PAGE as usize;
     grants.truncate(ON_A_PAGE as usize);
+    let aliases = Aliases::find(&app, grants.iter().map(|grant| grant.target.account().clone())).await?;
     let of = if asked.of == Of::Single { "" } else { "file" };
     let next = grants.last().filter(|_| more).map(|last| {
         address("/allowlist/grants", &[("principal", &asked.principal), ("of", of), ("after", last.id.as_str())])
@@ -136,7 +139,7 @@ pub(in crate::http::portal) async fn page(
         single: asked.of == Of::Single,
         principal: asked.principal,
         fault,
-        lines: grants.into_iter().map(|grant| Line::of(&app, grant)).collect(),
+        lines: grants.into_iter().map(|grant| Line::of(&app, grant, &aliases)).collect(),
         further: asked.after.is_some(),
         next,
     }))
@@ -258,8 +261,9 @@ pub(in crate::http::portal) async fn one(
     if admin {
         for_change(&app, &visit)?;
     }
+    let aliases = Aliases::find(&app, [grant.target.account().clone()]).await?;
     let (frame, csrf) = (frame(&app, &visit, "Grant"), visit.session.csrf_token());
-    Ok(show(&One { frame, csrf, admin, line: Line::of(&app, grant) }))
+    Ok(show(&One { frame, csrf, admin, line: Line::of(&app, grant, &aliases) }))
 }
 
 /// Ends it.

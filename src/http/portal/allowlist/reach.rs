@@ -12,6 +12,7 @@ use crate::{
         error::Error,
         extract::Params,
         portal::{
+            aliases::Aliases,
             audit::Reader,
             extract::{Halt, Visit},
             page::{Frame, show},
@@ -75,9 +76,11 @@ struct Held {
 impl Held {
     fn of(app: &App, candidates: Candidates) -> Option<Self> {
         let (account, role) = candidates.role?;
-        let over = |line: &grants::Line| line.over;
-        let lines = candidates.grants.into_iter().map(|grant| grants::Line::of(app, grant)).filter(|line| !over(line));
-        let blocks = candidates.blocks.into_iter().map(|block| blocks::Line::of(app, block)).filter(|line| !line.over);
+        let aliases = Aliases::one(&account);
+        let lines = candidates.grants.into_iter().map(|grant| grants::Line::of(app, grant, &aliases));
+        let lines = lines.filter(|line| !line.over);
+        let blocks = candidates.blocks.into_iter().map(|block| blocks::Line::of(app, block, &aliases));
+        let blocks = blocks.filter(|line| !line.over);
         let name = format!("{}/{}", account.label(), role.name);
         Some(Self { name, grants: lines.collect(), blocks: blocks.collect() })
     }
@@ -186,11 +189,13 @@ impl Page {
             let past = format!("{}_{}", last.id, last.principal);
             address("/allowlist/reach", &[("role", &self.role), ("past", &past)])
         });
-        let blocks = blocks.into_iter().map(|block| blocks::Line::of(app, block)).filter(|line| !line.over);
+        let aliases = Aliases::one(&account);
+        let blocks = blocks.into_iter().map(|block| blocks::Line::of(app, block, &aliases));
+        let blocks = blocks.filter(|line| !line.over);
         let (of_role, of_people): (Vec<_>, Vec<_>) = blocks.partition(blocks::Line::is_of_role);
         let line = |grant: Grant| {
-            let blocked = of_people.iter().any(|line| line.what() == grant.principal.to_string());
-            grants::Line { blocked, ..grants::Line::of(app, grant) }
+            let blocked = of_people.iter().any(|line| line.what == grant.principal.to_string());
+            grants::Line { blocked, ..grants::Line::of(app, grant, &aliases) }
         };
         self.holders = Some(Holders {
             name: format!("{}/{}", account.label(), role.name),
