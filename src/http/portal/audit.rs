@@ -91,11 +91,7 @@ pub(super) async fn page(
 ) -> Result<Response, Halt> {
     let filter = Filter::read(&app, &asked).await?;
     let forward = matches!(filter.turn, Turn::Newer(_));
-    let mut browsed = Browsed { events: Vec::new(), newer: None, older: None, searched_to: None };
-    if filter.faults.0.is_empty() {
-        note_reading(&app, &visit.who, &filter.events).await?;
-        browsed = app.evidence.browse(&filter.events, filter.turn.clone(), ON_A_PAGE).await?;
-    }
+    let browsed = browse(&app, &visit, &filter).await?;
     let lines: Vec<Line> = browsed.events.iter().map(|listed| Line::of(&listed.row)).collect();
     let accounts = lines.iter().filter_map(|line| line.role.as_ref()).map(|role| role.account.clone());
     let aliases = Aliases::find(&app, accounts).await?;
@@ -114,6 +110,15 @@ pub(super) async fn page(
     };
     let status = if filter.faults.0.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, show(&page)).into_response())
+}
+
+/// Nothing where the filter is wrong; otherwise that it was read is on record.
+async fn browse(app: &App, visit: &Visit, filter: &Filter) -> Result<Browsed, Error> {
+    if !filter.faults.0.is_empty() {
+        return Ok(Browsed { events: Vec::new(), newer: None, older: None, searched_to: None });
+    }
+    note_reading(app, &visit.who, &filter.events).await?;
+    Ok(app.evidence.browse(&filter.events, filter.turn.clone(), ON_A_PAGE).await?)
 }
 
 /// What the filter lets through, as a file: the API's own export.

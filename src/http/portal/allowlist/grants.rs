@@ -115,24 +115,12 @@ pub(in crate::http::portal) async fn page(
     Params(asked): Params<Asked>,
 ) -> Result<Response, Halt> {
     let who = given(&asked.principal).map(|text| Principal::parse(&principal(text))).transpose();
-    let (who, fault) = match who {
-        Ok(who) => (who, None),
-        Err(expected) => (None, Some(format!("expected {expected}"))),
+    let fault = who.as_ref().err().map(|expected| format!("expected {expected}"));
+    let (grants, next) = match who {
+        Ok(who) => find(&app, &asked, who).await?,
+        Err(_) => (Vec::new(), None),
     };
-    let origin = if asked.of == Of::Single { Origin::Api } else { Origin::File };
-    let mut grants = Vec::new();
-    if fault.is_none() {
-        let who: Vec<Principal> = who.into_iter().collect();
-        let found = app.access.browse_grants(origin, &who, asked.after.as_ref(), ON_A_PAGE + 1).await;
-        grants = found.map_err(Error::from)?;
-    }
-    let more = grants.len() > ON_A_PAGE as usize;
-    grants.truncate(ON_A_PAGE as usize);
     let aliases = Aliases::find(&app, grants.iter().map(|grant| grant.target.account().clone())).await?;
-    let of = if asked.of == Of::Single { "" } else { "file" };
-    let next = grants.last().filter(|_| more).map(|last| {
-        address("/allowlist/grants", &[("principal", &asked.principal), ("of", of), ("after", last.id.as_str())])
-    });
     Ok(show(&Grants {
         frame: frame(&app, &visit, "Grants"),
         admin: app.powers.is_admin(&visit.who.caller),
@@ -143,6 +131,19 @@ pub(in crate::http::portal) async fn page(
         further: asked.after.is_some(),
         next,
     }))
+}
+
+/// A page of somebody's grants, or everybody's, and where the next one is.
+async fn find(app: &App, asked: &Asked, who: Option<Principal>) -> Result<(Vec<Grant>, Option<String>), Error> {
+    let (origin, of) = if asked.of == Of::Single { (Origin::Api, "") } else { (Origin::File, "file") };
+    let who: Vec<Principal> = who.into_iter().collect();
+    let mut grants = app.access.browse_grants(origin, &who, asked.after.as_ref(), ON_A_PAGE + 1).await?;
+    let more = grants.len() > ON_A_PAGE as usize;
+    grants.truncate(ON_A_PAGE as usize);
+    let next = grants.last().filter(|_| more).map(|last| {
+        address("/allowlist/grants", &[("principal", &asked.principal), ("of", of), ("after", last.id.as_str())])
+    });
+    Ok((grants, next))
 }
 
 /// What was typed.

@@ -94,16 +94,10 @@ pub(in crate::http::portal) async fn page(
     let since = Time::from_seconds(first * 86400).unwrap_or(now);
     let counts = app.evidence.count_days(since).await?;
     let uses = app.evidence.tally_uses(since).await?;
-    let mut grants = app.evidence.list_grants(asked.after.as_ref(), GRANTS + 1).await?;
-    let more = grants.len() > GRANTS as usize;
-    grants.truncate(GRANTS as usize);
+    let (grants, more_grants) = list_grants(&app, asked.after.as_ref()).await?;
     let aliases = aliases(&app, &uses, &grants).await?;
-    let last = grants.last().filter(|_| more).map(|last| last.id.as_str());
-    let more_grants = last.map(|last| address("/audit/charts", [("after", last)]));
-    let mut frame = Frame::of(&app, &visit, "Audit");
-    frame.title = "Audit charts";
     Ok(show(&Charts {
-        frame,
+        frame: Frame { title: "Audit charts", ..Frame::of(&app, &visit, "Audit") },
         since,
         cut_at: uses.cut_at,
         days: days(first, &counts),
@@ -114,6 +108,16 @@ pub(in crate::http::portal) async fn page(
         grants: last_uses(&grants, &uses, &aliases, now),
         more_grants,
     }))
+}
+
+/// A page of all the grants, and where the next one is.
+async fn list_grants(app: &App, after: Option<&GrantId>) -> Result<(Vec<Grant>, Option<String>), Halt> {
+    let mut grants = app.evidence.list_grants(after, GRANTS + 1).await?;
+    let more = grants.len() > GRANTS as usize;
+    grants.truncate(GRANTS as usize);
+    let last = grants.last().filter(|_| more).map(|last| last.id.as_str());
+    let next = last.map(|last| address("/audit/charts", [("after", last)]));
+    Ok((grants, next))
 }
 
 async fn aliases(app: &App, uses: &Uses, grants: &[Grant]) -> Result<Aliases, Halt> {
